@@ -1,0 +1,309 @@
+/* Memory of greenlets: made, shown to the garbage collector, ended and freed.
+
+   A greenlet that nobody can reach any more while it is parked is ended: GreenletExit is thrown into it,
+   in its own thread, with the greenlet that happens to run as its parent for the time, so that its
+   `finally` blocks run. "Nobody" includes its own frames: the collector is shown the locals of a parked
+   greenlet's frames, so that a cycle through them is found like any other.
+
+   One that survives GreenletExit, and that nobody refers to, is kept alive by an extra reference and counted as leaked; its frames
+   refer to objects that the collector may otherwise take apart. */
+#include "fiber.h"
+#include "datastack.h"
+
+#include <stdlib.h>
+
+enum { FREE_GREENLETS_KEPT = 4096 };
+
+/* ---- making ---- */
+
+static struct fiber *
+fiber_new(GreenletObject *object)
+{
+    struct fiber *fiber = core.free_fibers;
+    if (fiber != NULL)
+        core.free_fibers = fiber->next;
+    else if ((fiber = malloc(sizeof *fiber)) == NULL)
+        return NULL;
+    *fiber = (struct fiber){.object = object};
+    return fiber;
+}
+
+static void
+fiber_free(struct fiber *fiber)
+{
+    fiber->next = core.free_fibers;
+    core.free_fibers = fiber;
+}
+
+static GreenletObject *
+greenlet_reuse(void)
+{
+    struct fiber *fiber = core.free_greenlets;
+    core.free_greenlets = fiber->next;
+    core.free_greenlet_count--;
+    fiber->state = FRESH;
+    fiber->entered = fiber->is_main = false;
+    fiber->thread = NULL;
+    fiber->slot = NULL;
+    object_revive((PyObject *)fiber->object);
+    PyObject_GC_Track(fiber->object);
+    return fiber->object;
+}
+
+GreenletObject *
+greenlet_alloc(PyTypeObject *type)
+{
+    if (type == &Greenlet_Type && core.free_greenlets != NULL)
+        return greenlet_reuse();
+    GreenletObject *object = (GreenletObject *)type->tp_alloc(type, 0);
+    if (object == NULL)
+        return NULL;
+    object->fiber = fiber_new(object);
+    if (object->fiber == NULL) {
+        Py_DECREF(object);
+        return (GreenletObject *)PyErr_NoMemory();
+    }
+    return object;
+}
+
+/* ---- the collector's view ---- */
+
+static bool
+is_parked(const struct fiber *fiber)
+{
+    return fiber->state == STARTED && fiber->thread->current != fiber;
+}
+
+static int
+parked_traverse(struct fiber *fiber, visitproc visit, void *arg)
+{
+    Py_VISIT(fiber->python.context);
+    if (fiber->is_main)
+        return 0;                    /* its frames and handled exceptions hang off the thread state */
+    Py_VISIT(fiber->python.exc_base.exc_value);
+    InterpreterFrame *frame = python_state_frame(&fiber->python, !fiber_is_resident(fiber));
+    PyObject *const *call_end = fiber->call_end;
+    for (; frame != NULL; frame = frame->previous) {
+        int result = frame_traverse(frame, call_end, visit, arg);
+        if (result != 0)
+            return result;
+        call_end = NULL;             /* it was the innermost frame that called */
+    }
+    return 0;
+}
+
+int
+Greenlet_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    GreenletObject *object = (GreenletObject *)self;
+    struct fiber *fiber = object->fiber;
+    Py_VISIT(object->dict);
+    if (fiber == NULL)
+        return 0;
+    Py_VISIT(fiber->parent);
+    Py_VISIT(fiber->run);
+    Py_VISIT(fiber->args);
+    Py_VISIT(fiber->kwargs);
+    if (is_parked(fiber))
+        return parked_traverse(fiber, visit, arg);
+    if (fiber->state != STARTED)
+        Py_VISIT(fiber->python.context);
+    return 0;
+}
+
+/* A started greenlet needs its parent and what it runs until it is ended: tp_finalize has had its turn. */
+int
+Greenlet_clear(PyObject *self)
+{
+    GreenletObject *object = (GreenletObject *)self;
+    struct fiber *fiber = object->fiber;
+    if (fiber == NULL || fiber->state == STARTED)
+        return 0;
+    Py_CLEAR(object->dict);
+    Py_CLEAR(fiber->run);
+    Py_CLEAR(fiber->parent);
+    Py_CLEAR(fiber->python.context);
+    return 0;
+}
+
+/* ---- ending ---- */
+
+static void
+fiber_leak(struct fiber *fiber)
+{
+    fiber->refuses_to_die = true;
+    Py_INCREF(fiber->object);
+    core.leaked++;
+}
+
+void
+fiber_end(struct thread *thread, struct fiber *fiber)
+{
+    PyObject *pending = PyErr_GetRaisedException();
+    GreenletObject *object = (GreenletObject *)Py_NewRef((PyObject *)fiber->object);
+    GreenletObject *parent = fiber->parent;
+    fiber->parent = (GreenletObject *)Py_NewRef((PyObject *)thread->current->object);
+    PyObject *result = greenlet_throw_error(object, core.greenlet_exit, NULL, NULL);
+    if (result == NULL)
+        PyErr_WriteUnraisable((PyObject *)object);
+    else
+        Py_DECREF(result);
+    Py_XSETREF(fiber->parent, parent);
+    Py_DECREF(object);
+    if (pending != NULL)
+        PyErr_SetRaisedException(pending);
+}
+
+/* Leaves a parked fiber to its own thread, which ends it at its next switch. */
+static void
+fiber_doom(struct fiber *fiber)
+{
+    PyObject *pending = PyErr_GetRaisedException();
+    struct thread *owner = fiber->thread;
+    if (owner->doomed == NULL)
+        owner->doomed = PyList_New(0);
+    if (owner->doomed == NULL || PyList_Append(owner->doomed, (PyObject *)fiber->object) < 0) {
+        PyErr_Clear();
+        fiber_leak(fiber);           /* no memory to remember it: lost, but whole */
+    }
+    thread_set_attention(owner);
+    if (pending != NULL)
+        PyErr_SetRaisedException(pending);
+}
+
+void
+thread_end_doomed(struct thread *thread)
+{
+    PyObject *doomed = thread->doomed;
+    thread->doomed = NULL;
+    thread_set_attention(thread);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(doomed); i++) {
+        struct fiber *fiber = ((GreenletObject *)PyList_GET_ITEM(doomed, i))->fiber;
+        if (is_parked(fiber))
+            fiber_end(thread, fiber);
+    }
+    Py_DECREF(doomed);
+}
+
+/* Kept frame objects must not lead into a stack that somebody else will use. */
+static void
+frames_leave_stack(struct fiber *fiber)
+{
+    FrameLink link;
+    const struct slot *slot = fiber->slot;
+    for (InterpreterFrame *frame = python_state_frame(&fiber->python, false); frame != NULL;) {
+        if (frame_links(frame, slot->low, slot->top, &link, 1) == 0)
+            return;
+        frame_links_cut(&link, 1, slot->low, slot->top);
+        frame = link.frame->previous;
+    }
+}
+
+void
+fiber_abandon(struct fiber *fiber)
+{
+    struct thread *thread = fiber->thread;
+    struct slot *slot = fiber->slot;
+    bool stack_is_in_use = fiber == thread->current;  /* by a thread that hangs since the interpreter's exit */
+    if (slot->occupant != fiber)
+        core.copied_out--;
+    else if (!stack_is_in_use)
+        frames_leave_stack(fiber);
+    slice_discard(fiber);
+    if (!stack_is_in_use) {
+        if (slot->occupant == fiber)
+            slot->occupant = NULL;
+        slot_release(thread, slot);
+    }
+    fiber->slot = NULL;
+    fiber->python.context = NULL;
+    fiber->root_chunk = NULL;        /* its frames may be referred to: lost with them */
+    started_unlink(thread, fiber);
+    fiber->thread = NULL;
+    fiber->state = DEAD;
+    if (!fiber->refuses_to_die)
+        core.leaked++;
+}
+
+void
+Greenlet_finalize(PyObject *self)
+{
+    struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    if (fiber == NULL || fiber->is_main || !is_parked(fiber))
+        return;
+    if (fiber->thread != current_thread) {
+        fiber_doom(fiber);
+        return;
+    }
+    bool last_reference = Py_REFCNT(self) == 1;
+    fiber_end(fiber->thread, fiber);
+    if (fiber->state != STARTED || fiber->refuses_to_die)
+        return;
+    if (last_reference && Py_REFCNT(self) > 1)
+        object_forget_finalized(self);  /* it has seen to it that it is referred to again: its right */
+    else
+        fiber_leak(fiber);
+}
+
+/* ---- freeing ---- */
+
+/* Ends a parked greenlet whose last reference is gone. Returns false when it lives on. Not only
+   through tp_finalize: a subclass with __del__ has its own, and a greenlet can be lost twice. */
+static bool
+last_words(PyObject *self)
+{
+    struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    if (fiber == NULL || fiber->state != STARTED)
+        return true;
+    Py_SET_REFCNT(self, 1);
+    Greenlet_finalize(self);
+    if (Py_REFCNT(self) == 1) {
+        Py_SET_REFCNT(self, 0);
+        return true;
+    }
+    Py_SET_REFCNT(self, Py_REFCNT(self) - 1);
+    return false;
+}
+
+static void
+greenlet_keep(GreenletObject *object)
+{
+    struct fiber *fiber = object->fiber;
+    object_forget_finalized((PyObject *)object);
+    fiber->refuses_to_die = false;
+    fiber->next = core.free_greenlets;
+    core.free_greenlets = fiber;
+    core.free_greenlet_count++;
+}
+
+void
+Greenlet_dealloc(PyObject *self)
+{
+    GreenletObject *object = (GreenletObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (!last_words(self)) {
+        /* subtype_dealloc is about to drop the type's reference for an object that lives on */
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE)
+            Py_INCREF(type);
+        if (!PyObject_GC_IsTracked(self))
+            PyObject_GC_Track(self);
+        return;
+    }
+    if (PyObject_GC_IsTracked(self))
+        PyObject_GC_UnTrack(self);
+    if (object->weakrefs != NULL)
+        PyObject_ClearWeakRefs(self);
+    Py_CLEAR(object->dict);
+    struct fiber *fiber = object->fiber;
+    if (fiber != NULL) {
+        Py_CLEAR(fiber->run);
+        Py_CLEAR(fiber->parent);
+        Py_CLEAR(fiber->python.context);
+        if (type == &Greenlet_Type && core.free_greenlet_count < FREE_GREENLETS_KEPT) {
+            greenlet_keep(object);
+            return;
+        }
+        fiber_free(fiber);
+    }
+    type->tp_free(self);
+}

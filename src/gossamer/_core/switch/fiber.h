@@ -1,0 +1,215 @@
+/* The state of a greenlet and of the OS thread it belongs to.
+
+   A *fiber* is what runs: a C stack and the interpreter state that goes with it. The Python object
+   (GreenletObject) is its face; its head has the layout that greenlet publishes for C extensions, so
+   everything of ours is behind one pointer.
+
+   States of a fiber:
+
+       FRESH --start--> STARTED --finish--> DEAD
+
+   A STARTED fiber is running (thread->current) or parked. Invariants:
+   - `python` and `sp` are valid while the fiber is parked, and stale while it runs.
+   - A parked fiber's frames lie in its slot (slot->occupant == fiber) or in `copy`.
+   - thread->current is never DEAD, and holds a strong reference to the running fiber's object.
+   - A parked fiber holds no reference to itself: dropping the last one ends it (collect.c).
+   - `thread` of a started fiber never changes until the thread ends; then it becomes NULL and the
+     fiber DEAD.
+   - Every started, unfinished fiber but the main one is on its thread's `started` list.
+   - Between transfers, every STARTED fiber has been `entered`.
+   - `run`, `args`, `kwargs` stay with the fiber while it runs, where the collector sees them.
+
+   The thread's main fiber stands for the stack that the OS gave the thread: it is STARTED from the
+   beginning, its slot is `main_slot`, of which it is the only tenant.
+
+   How a value travels: the one who switches stores `value` (and `kwargs`, `shape`) in the thread and
+   swaps; the one who arrives takes it out (one that starts calls `run` with it, and then the `shape`
+   tells how). A NULL value means that an exception is set. `origin` hands
+   over the reference to the fiber that was left, which the arriving one drops. */
+#ifndef GOSSAMER_FIBER_H
+#define GOSSAMER_FIBER_H
+
+#include "cpython.h"
+#include "stack.h"
+
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+typedef struct greenlet_object {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    PyObject *dict;
+    struct fiber *fiber;
+} GreenletObject;
+
+enum fiber_state { FRESH, STARTED, DEAD };
+
+/* A stack slice that was copied out: `length` bytes of stack, then `links` FrameLinks. */
+struct copied_slice {
+    size_t capacity;
+    uint32_t length, links;
+    char bytes[];
+};
+
+struct fiber {
+    void *sp;
+    struct slot *slot;
+    struct thread *thread;
+    GreenletObject *object;          /* not owned: the object owns the fiber */
+    uint8_t state;                   /* enum fiber_state */
+    bool is_main;
+    bool entered;                    /* has run: what it is switched to with is a result, not arguments */
+    bool refuses_to_die;             /* survived GreenletExit: kept alive by an extra reference */
+    PythonState python;
+    GreenletObject *parent;
+    PyObject *run, *args, *kwargs;
+    PyObject *const *call_end;       /* end of the arguments while in switch(); for the collector */
+    struct copied_slice *copy;
+    _PyStackChunk *root_chunk;
+    struct fiber *next, *previous;   /* thread->started; `next` links free fibers */
+#ifdef __SANITIZE_ADDRESS__
+    void *fake_stack;
+#endif
+};
+
+/* What a value passed by a switch looks like to the one who receives it. */
+enum value_shape {
+    SHAPE_ONE,                       /* the value itself */
+    SHAPE_TUPLE,                     /* positional arguments: the tuple */
+    SHAPE_KEYWORDS,                  /* `value` a tuple and `kwargs` a dict */
+};
+
+struct thread {
+    struct fiber *current;
+    PyThreadState *tstate;
+    PyObject *value, *kwargs;
+    enum value_shape shape;
+    bool attention;                  /* a tracer is set or doomed greenlets wait: leave the fast path */
+    bool thrown;                     /* the transfer under way is a throw (for the tracer) */
+    bool exchange_failed;            /* no memory to copy the running stack out: the switch is undone */
+    GreenletObject *origin;
+    struct fiber *main;
+    PyObject *tracer;
+    PyObject *doomed;                /* list of greenlets whose last reference was dropped elsewhere */
+    struct fiber *started;
+    struct slot *free_slots;
+    int free_slot_count;
+    int overflow_count;
+    unsigned overflow_hand;
+    struct thread *next, *previous;  /* core.threads */
+    struct slot main_slot;
+    struct slot *overflow[OVERFLOW_SLOTS];
+};
+
+/* The state of the one interpreter that may import the core. Guarded by its GIL. */
+struct core {
+    PyObject *greenlet_exit, *error;
+    PyObject *empty_tuple;
+    PyObject *str_run;
+    char *scratch;                   /* top of the stack on which slices are exchanged */
+    struct thread *threads;
+    struct fiber *free_fibers;       /* bare */
+    struct fiber *free_greenlets;    /* with an object of exactly Greenlet_Type */
+    int free_greenlet_count;
+    Py_ssize_t alive;                /* started and unfinished, mains not included */
+    Py_ssize_t copied_out;
+    Py_ssize_t leaked;
+};
+extern struct core core;
+
+extern PyTypeObject Greenlet_Type;
+#define Greenlet_Check(object) PyObject_TypeCheck(object, &Greenlet_Type)
+
+/* ---- thread.c ---- */
+extern __thread struct thread *current_thread __attribute__((tls_model("initial-exec")));
+
+/* This OS thread's state, made at first use. NULL with an exception set. */
+struct thread *thread_make(void);
+
+static inline struct thread *
+thread_get(void)
+{
+    struct thread *thread = current_thread;
+    return likely(thread != NULL) ? thread : thread_make();
+}
+
+/* The thread of a fiber: for one that has not started, that of the first started ancestor.
+   NULL when that thread has ended. */
+struct thread *fiber_thread(const struct fiber *fiber);
+
+void thread_set_attention(struct thread *thread);
+
+/* ---- slice.c: copying stack slices out and in ---- */
+static inline size_t
+fiber_slice_size(const struct fiber *fiber)
+{
+    return (size_t)(fiber->slot->top - (char *)fiber->sp);
+}
+
+static inline bool
+fiber_is_resident(const struct fiber *fiber)
+{
+    return fiber->slot->occupant == fiber;
+}
+
+/* Makes room for a copy of the fiber's slice, so that slice_copy_out cannot fail. Returns -1, without
+   an exception, when there is no memory. */
+int slice_reserve(struct fiber *fiber);
+void slice_copy_out(struct fiber *fiber);
+void slice_copy_in(struct fiber *fiber);
+void slice_discard(struct fiber *fiber);
+/* A fiber that starts in an occupied slot begins as a copied-out slice of `length` bytes: returns
+   where to write them, NULL with MemoryError set. */
+char *slice_new(struct fiber *fiber, size_t length);
+
+/* ---- transfer.c ---- */
+void started_unlink(struct thread *thread, struct fiber *fiber);
+/* Switches to `target` (or its first live ancestor). The value lies in the thread, or an exception is
+   set and thread->value is NULL. Returns what the current fiber is resumed with. */
+PyObject *fiber_transfer(struct thread *thread, struct fiber *target);
+
+PyObject *greenlet_switch_args(GreenletObject *greenlet, PyObject *args, PyObject *kwargs);
+PyObject *greenlet_throw_error(GreenletObject *greenlet, PyObject *type, PyObject *value, PyObject *traceback);
+PyObject *Greenlet_switch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+PyObject *Greenlet_throw(PyObject *self, PyObject *const *args, Py_ssize_t count);
+
+/* ---- collect.c ---- */
+/* A new FRESH greenlet of `type` whose parent is the thread's current one. */
+GreenletObject *greenlet_alloc(PyTypeObject *type);
+int Greenlet_traverse(PyObject *self, visitproc visit, void *arg);
+int Greenlet_clear(PyObject *self);
+void Greenlet_finalize(PyObject *self);
+void Greenlet_dealloc(PyObject *self);
+
+/* Ends a parked fiber of the calling thread with GreenletExit. One that survives is marked so. */
+void fiber_end(struct thread *thread, struct fiber *fiber);
+/* Ends the greenlets that other threads left for this one. */
+void thread_end_doomed(struct thread *thread);
+/* Gives up a parked fiber whose thread has gone: no Python code runs, its references are lost. */
+void fiber_abandon(struct fiber *fiber);
+
+/* ---- trace.c ---- */
+PyObject *core_settrace(PyObject *module, PyObject *tracer);
+PyObject *core_gettrace(PyObject *module, PyObject *ignored);
+/* Tells the tracer of a transfer that has just arrived. Returns the value to go on with. */
+PyObject *trace_arrival(struct thread *thread, GreenletObject *origin, PyObject *value);
+
+/* ---- introspect.c ---- */
+PyObject *fiber_frame(struct fiber *fiber);
+PyObject *Greenlet_get_frame(PyObject *self, void *closure);
+PyObject *Greenlet_get_context(PyObject *self, void *closure);
+int Greenlet_set_context(PyObject *self, PyObject *context, void *closure);
+PyObject *Greenlet_repr(PyObject *self);
+PyObject *core_frames(PyObject *module, PyObject *ignored);
+PyObject *core_counts(PyObject *module, PyObject *ignored);
+
+/* ---- greenlet_type.c ---- */
+int greenlet_set_parent(GreenletObject *greenlet, PyObject *parent);
+int greenlet_set_run(GreenletObject *greenlet, PyObject *run);
+PyObject *greenlet_new(PyObject *run, PyObject *parent);
+int greenlet_type_ready(PyObject *module);
+
+/* ---- c_api.c ---- */
+PyObject *c_api_capsule(void);
+
+#endif

@@ -1,0 +1,98 @@
+/* Copying a parked fiber's stack slice out of its slot, and back to the same addresses.
+
+   Facts: C frames point at each other, so a slice only works where it was made. On 3.12 and later some
+   of the interpreter's frames lie in the slice; while it is elsewhere, `f_back` and the collector must
+   not find them, so the links to them are cut, and kept behind the copied bytes to be mended later. */
+#include "fiber.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t
+aligned(size_t length)
+{
+    return (length + 7) & ~(size_t)7;
+}
+
+static FrameLink *
+links_of(struct copied_slice *copy)
+{
+    return (FrameLink *)(copy->bytes + aligned(copy->length));
+}
+
+static int
+copy_resize(struct fiber *fiber, size_t needed)
+{
+    /* kept from the last time when it fits well: slices are right-sized, but not to the byte */
+    if (fiber->copy != NULL && fiber->copy->capacity >= needed && fiber->copy->capacity <= 2 * needed + 512)
+        return 0;
+    slice_discard(fiber);
+    fiber->copy = malloc(sizeof *fiber->copy + needed);
+    if (fiber->copy == NULL)
+        return -1;
+    fiber->copy->capacity = needed;
+    return 0;
+}
+
+int
+slice_reserve(struct fiber *fiber)
+{
+    const struct slot *slot = fiber->slot;
+    size_t length = fiber_slice_size(fiber);
+    size_t links = frame_links(python_state_frame(&fiber->python, false), slot->low, slot->top, NULL,
+                               SIZE_MAX);
+    if (copy_resize(fiber, aligned(length) + links * sizeof(FrameLink)) < 0)
+        return -1;
+    fiber->copy->length = (uint32_t)length;
+    fiber->copy->links = (uint32_t)links;
+    return 0;
+}
+
+char *
+slice_new(struct fiber *fiber, size_t length)
+{
+    if (copy_resize(fiber, length) < 0) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    fiber->copy->length = (uint32_t)length;
+    fiber->copy->links = 0;
+    core.copied_out++;
+    return fiber->copy->bytes;
+}
+
+/* After slice_reserve, with nothing run in between. */
+void
+slice_copy_out(struct fiber *fiber)
+{
+    struct slot *slot = fiber->slot;
+    struct copied_slice *copy = fiber->copy;
+    python_state_keep_frame(&fiber->python);
+    if (copy->links > 0) {
+        frame_links(python_state_frame(&fiber->python, true), slot->low, slot->top, links_of(copy),
+                    copy->links);
+        frame_links_cut(links_of(copy), copy->links, slot->low, slot->top);
+    }
+    stack_forget_poison(fiber->sp, slot->top);
+    memcpy(copy->bytes, fiber->sp, copy->length);
+    slot->occupant = NULL;
+    core.copied_out++;
+}
+
+void
+slice_copy_in(struct fiber *fiber)
+{
+    struct copied_slice *copy = fiber->copy;
+    stack_forget_poison(fiber->sp, fiber->slot->top);
+    memcpy(fiber->sp, copy->bytes, copy->length);
+    frame_links_mend(links_of(copy), copy->links);
+    fiber->slot->occupant = fiber;
+    core.copied_out--;
+}
+
+void
+slice_discard(struct fiber *fiber)
+{
+    free(fiber->copy);
+    fiber->copy = NULL;
+}

@@ -1,0 +1,308 @@
+/* The pool of C stacks: see stack.h for what a slot is and what holds of it. */
+#include "stack.h"
+#include "fiber.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#  include <sanitizer/asan_interface.h>
+#endif
+
+enum {
+    SLOTS_DEFAULT = 512,
+    SLOTS_MOST = 16384,              /* two mappings each: half of Linux's default limit of 65530 */
+    CANARY_WORDS = 4,
+    PAGE = 4096,
+};
+
+#define HEADROOM ((size_t)64 << 20)  /* address space that stacks leave to others */
+
+/* Shared by all threads of the process: stacks know nothing of interpreters. The lock is only taken
+   with the GIL held, so a forked child never finds it locked. */
+static struct {
+    pthread_mutex_t lock;
+    struct slot *free;
+    Py_ssize_t mapped;
+    Py_ssize_t limit;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .limit = SLOTS_DEFAULT};
+
+int
+slot_pool_configure(void)
+{
+    const char *text = getenv("GOSSAMER_STACKS");
+    if (text == NULL || *text == '\0')
+        return 0;
+    char *end;
+    errno = 0;
+    long wanted = strtol(text, &end, 10);
+    if (errno != 0 || *end != '\0' || wanted < 1 || wanted > SLOTS_MOST) {
+        PyErr_Format(PyExc_ValueError,
+                     "GOSSAMER_STACKS=%s: must be a whole number from 1 to %d (stacks kept for greenlets)",
+                     text, SLOTS_MOST);
+        return -1;
+    }
+    pool.limit = wanted;
+    return 0;
+}
+
+Py_ssize_t
+slots_mapped(void)
+{
+    return __atomic_load_n(&pool.mapped, __ATOMIC_RELAXED);
+}
+
+void
+stack_forget_poison(const char *low, const char *high)
+{
+#ifdef __SANITIZE_ADDRESS__
+    ASAN_UNPOISON_MEMORY_REGION(low, high - low);
+#else
+    (void)low, (void)high;
+#endif
+}
+
+static volatile uint64_t *
+canary(const struct slot *slot)
+{
+    return (volatile uint64_t *)(slot->top - SLOT_KEEP - PAGE);
+}
+
+/* The words are spread over a page, as a single one may lie in a buffer that was never written. */
+static void
+canary_set(struct slot *slot)
+{
+    for (int i = 0; i < CANARY_WORDS; i++)
+        canary(slot)[i * (PAGE / CANARY_WORDS / 8)] = (uint64_t)(uintptr_t)slot ^ 0x676f7373616d6572;
+}
+
+static bool
+canary_is_intact(const struct slot *slot)
+{
+    for (int i = 0; i < CANARY_WORDS; i++)
+        if (canary(slot)[i * (PAGE / CANARY_WORDS / 8)] != ((uint64_t)(uintptr_t)slot ^ 0x676f7373616d6572))
+            return false;
+    return true;
+}
+
+static void
+slot_trim(struct slot *slot)
+{
+    stack_forget_poison(slot->top - SLOT_KEEP - PAGE, slot->top);
+    if (canary_is_intact(slot))
+        return;
+    stack_forget_poison(slot->low, slot->top);
+    madvise(slot->low, (size_t)(slot->top - SLOT_KEEP - slot->low), MADV_DONTNEED);
+    canary_set(slot);
+}
+
+/* Address space for a slot, or NULL. Where it is limited, stacks leave some for everybody else: it is
+   asked for along with the slot and given back at once. */
+static char *
+slot_memory_map(size_t headroom)
+{
+    size_t size = SLOT_SIZE + SLOT_GUARD;
+    char *base = mmap(NULL, size + headroom, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (base == MAP_FAILED)
+        return NULL;
+    if (headroom > 0)
+        munmap(base + size, headroom);
+    if (mprotect(base, SLOT_GUARD, PROT_NONE) < 0) {
+        munmap(base, size);
+        return NULL;
+    }
+    return base;
+}
+
+/* NULL when the system gives no more. */
+static struct slot *
+slot_map(size_t headroom)
+{
+    size_t size = SLOT_SIZE + SLOT_GUARD;
+    struct slot *slot = calloc(1, sizeof *slot);
+    if (slot == NULL)
+        return NULL;
+    char *base = slot_memory_map(headroom);
+    if (base == NULL) {
+        free(slot);
+        return NULL;
+    }
+    /* a huge page under each stack would cost 2 MiB resident for every greenlet */
+    madvise(base + SLOT_GUARD, SLOT_SIZE, MADV_NOHUGEPAGE);
+    slot->low = base + SLOT_GUARD;
+    slot->top = base + size;
+    slot->limits = stack_limits_of(slot->low, slot->top);
+    canary_set(slot);
+    __atomic_add_fetch(&pool.mapped, 1, __ATOMIC_RELAXED);
+    return slot;
+}
+
+static void
+slot_unmap(struct slot *slot)
+{
+    stack_forget_poison(slot->low, slot->top);
+    munmap(slot->low - SLOT_GUARD, SLOT_SIZE + SLOT_GUARD);
+    __atomic_sub_fetch(&pool.mapped, 1, __ATOMIC_RELAXED);
+    free(slot);
+}
+
+static struct slot *
+pool_take(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    struct slot *slot = pool.free;
+    if (slot != NULL)
+        pool.free = slot->next_free;
+    pthread_mutex_unlock(&pool.lock);
+    return slot;
+}
+
+static void
+pool_put(struct slot *slot)
+{
+    if (slots_mapped() > pool.limit) {
+        slot_unmap(slot);
+        return;
+    }
+    pthread_mutex_lock(&pool.lock);
+    slot->next_free = pool.free;
+    pool.free = slot;
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* The thread's next shared slot in turn: an empty one, else one whose occupant had its second chance. */
+static struct slot *
+overflow_choose(struct thread *thread)
+{
+    struct slot *choice = NULL;
+    for (int turn = 0; turn < 2 * thread->overflow_count; turn++) {
+        int index = thread->overflow_hand++ % thread->overflow_count;
+        struct slot *slot = thread->overflow[index];
+        struct fiber *occupant = slot->occupant;
+        if (occupant == NULL)
+            return slot;
+        choice = slot;
+        if (occupant == thread->current)
+            continue;
+        if (fiber_slice_size(occupant) > SLICE_DEEP && slots_mapped() < SLOTS_MOST) {
+            struct slot *fresh = slot_map(HEADROOM);
+            if (fresh != NULL) {
+                slot->overflow = false;  /* the deep one keeps it */
+                fresh->overflow = true;
+                return thread->overflow[index] = fresh;
+            }
+        }
+        if (!slot->recently_used)
+            return slot;
+        slot->recently_used = false;
+    }
+    return choice;
+}
+
+/* A slot that one of the thread's greenlets has for itself, to be shared from now on. */
+static struct slot *
+home_to_share(const struct thread *thread)
+{
+    for (const struct fiber *fiber = thread->started; fiber != NULL; fiber = fiber->next)
+        if (!fiber->slot->overflow)
+            return fiber->slot;
+    return NULL;
+}
+
+static struct slot *
+free_slot_pop(struct thread *thread)
+{
+    struct slot *slot = thread->free_slots;
+    if (slot != NULL) {
+        thread->free_slots = slot->next_free;
+        thread->free_slot_count--;
+    }
+    return slot;
+}
+
+/* What other threads keep for their next greenlets. */
+static struct slot *
+free_slot_of_others(void)
+{
+    struct slot *slot = NULL;
+    for (struct thread *thread = core.threads; thread != NULL && slot == NULL; thread = thread->next)
+        slot = free_slot_pop(thread);
+    return slot;
+}
+
+/* A slot to share. The set grows by one a start until it is complete: by a new slot if the system gives
+   one, else by an idle one of another thread, else by one that had a single tenant so far. */
+static struct slot *
+overflow_acquire(struct thread *thread)
+{
+    if (thread->overflow_count < OVERFLOW_SLOTS) {
+        struct slot *slot = slots_mapped() < SLOTS_MOST ? slot_map(HEADROOM) : NULL;
+        if (slot == NULL)
+            slot = free_slot_of_others();
+        if (slot == NULL)
+            slot = home_to_share(thread);
+        if (slot == NULL && thread->overflow_count == 0)
+            slot = slot_map(0);
+        if (slot != NULL) {
+            slot->overflow = true;
+            thread->overflow[thread->overflow_count++] = slot;
+        }
+    }
+    return thread->overflow_count > 0 ? overflow_choose(thread) : NULL;
+}
+
+struct slot *
+slot_acquire(struct thread *thread)
+{
+    struct slot *slot = free_slot_pop(thread);
+    while (thread->free_slot_count > FREE_SLOTS_KEPT)
+        pool_put(free_slot_pop(thread));
+    if (slot == NULL)
+        slot = pool_take();
+    if (slot == NULL && slots_mapped() < pool.limit)
+        slot = slot_map(HEADROOM);
+    if (slot == NULL)
+        slot = overflow_acquire(thread);
+    if (slot == NULL) {
+        PyErr_SetString(PyExc_MemoryError,
+                        "no address space for another greenlet stack (8 MiB each; see ulimit -v)");
+        return NULL;
+    }
+    slot->tenants++;
+    return slot;
+}
+
+/* Often called on the very stack that is released: it may not be unmapped here. */
+void
+slot_release(struct thread *thread, struct slot *slot)
+{
+    if (slot->occupant == NULL)
+        slot_trim(slot);
+    if (--slot->tenants > 0 || slot->overflow)
+        return;
+    slot->next_free = thread->free_slots;
+    thread->free_slots = slot;
+    thread->free_slot_count++;
+}
+
+void
+slots_return(struct thread *thread)
+{
+    while (thread->free_slots != NULL)
+        pool_put(free_slot_pop(thread));
+    for (int i = 0; i < thread->overflow_count; i++) {
+        thread->overflow[i]->overflow = false;
+        pool_put(thread->overflow[i]);
+    }
+    thread->overflow_count = 0;
+}
+
+char *
+scratch_map(void)
+{
+    char *base = mmap(NULL, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return base == MAP_FAILED ? NULL : base + SCRATCH_SIZE;
+}

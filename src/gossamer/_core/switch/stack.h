@@ -1,0 +1,78 @@
+/* C stacks ("slots") that greenlets run on, and the pool they come from.
+
+   A slot is an 8 MiB mapping of its own with a guard page below; only touched pages cost memory.
+   Invariants:
+   - `tenants` counts the started, unfinished fibers whose home is this slot. A fiber never moves: C
+     frames hold addresses of each other.
+   - `occupant` is the tenant whose frames are in the mapping right now, or NULL. The other tenants'
+     frames are copied out (slice.c).
+   - A slot belongs to one thread while it has tenants. With none it lies in its thread's list of free
+     slots or in the pool that all threads share.
+   - Below `top - SLOT_KEEP` a canary is written. While it is intact the pages below were never
+     touched; a slot that is freed with a broken one gives them back to the system.
+
+   How many slots there are is bounded (`slot_pool_limit`): 512 resident shallow stacks are faster than
+   12,000 (they stay in cache and in few page tables), see docs/switching.md. Greenlets beyond that
+   share a few overflow slots of their thread. A deep stack, whose copy would cost more than its pages,
+   keeps its slot and the overflow set gets a new one, up to a hard limit that stays well below the
+   system's limit on mappings. */
+#ifndef GOSSAMER_STACK_H
+#define GOSSAMER_STACK_H
+
+#include "cpython.h"
+
+struct fiber;
+struct thread;
+
+enum {
+    SLOT_GUARD = 4096,
+    SLOT_KEEP = 32 * 1024,           /* bytes at the top that stay resident when a slot is freed */
+    SLICE_DEEP = 16 * 1024,          /* a slice of more bytes than this is kept where it is */
+    OVERFLOW_SLOTS = 16,             /* shared by a thread's latecomers */
+    FREE_SLOTS_KEPT = 64,            /* by a thread; more go back to the pool */
+};
+#define SLOT_SIZE ((size_t)8 << 20)
+#define SCRATCH_SIZE ((size_t)64 * 1024)
+
+struct slot {
+    struct fiber *occupant;
+    char *low, *top;                 /* usable addresses: [low, top) */
+    StackLimits limits;
+    struct slot *next_free;
+    uint32_t tenants;
+    bool recently_used;              /* the second chance before its occupant is copied out */
+    bool overflow;                   /* one of its thread's shared slots */
+};
+
+static inline size_t
+slot_size(const struct slot *slot)
+{
+    return (size_t)(slot->top - slot->low);
+}
+
+/* A slot for a fiber about to start in `thread`, whose occupant, if any, is to be copied out first.
+   NULL with MemoryError set. Counts the new tenant. */
+struct slot *slot_acquire(struct thread *thread);
+
+/* A tenant has finished and left. Frees the slot when it was the last one. */
+void slot_release(struct thread *thread, struct slot *slot);
+
+/* Gives all free slots of an ending thread back to the pool. */
+void slots_return(struct thread *thread);
+
+/* A stack to run on while slices are exchanged: the top of `SCRATCH_SIZE` bytes, or NULL. */
+char *scratch_map(void);
+
+/* How many slots are mapped, in use or not. */
+Py_ssize_t slots_mapped(void);
+
+/* The number of slots up to which each greenlet gets one of its own. Read once from the environment
+   variable GOSSAMER_STACKS (default 512). Returns -1 with ValueError set when that is no number in
+   1..16384. */
+int slot_pool_configure(void);
+
+/* AddressSanitizer keeps its own picture of what lies on a stack; a stack that is left for good, or
+   overwritten, must be wiped from it. No-op in other builds. */
+void stack_forget_poison(const char *low, const char *high);
+
+#endif

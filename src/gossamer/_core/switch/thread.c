@@ -1,0 +1,182 @@
+/* The state of an OS thread: made at its first use of a greenlet, ended with its Python thread state.
+
+   The end is noticed by a capsule in the thread state's dictionary, which the interpreter clears
+   - in the ending thread itself, which can still run Python code: parked greenlets are ended there with
+     GreenletExit, so that their `finally` blocks run;
+   - in another thread, for threads that do not exist any more (in a forked child, or daemon threads at
+     interpreter exit), and in the main thread when the interpreter is half gone: then nothing may run,
+     and what is parked is given up. */
+#include "fiber.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+__thread struct thread *current_thread __attribute__((tls_model("initial-exec")));
+
+static const char capsule_name[] = "gossamer._core.thread";
+
+static void
+threads_link(struct thread *thread)
+{
+    thread->next = core.threads;
+    if (thread->next != NULL)
+        thread->next->previous = thread;
+    core.threads = thread;
+}
+
+static void
+threads_unlink(struct thread *thread)
+{
+    if (thread->previous != NULL)
+        thread->previous->next = thread->next;
+    else
+        core.threads = thread->next;
+    if (thread->next != NULL)
+        thread->next->previous = thread->previous;
+}
+
+/* Ends parked greenlets as long as that gets anywhere: one may start another in its `finally` block. */
+static void
+thread_end_parked(struct thread *thread)
+{
+    Py_ssize_t tries = 100 + 2 * core.alive;
+    struct fiber *fiber = thread->started;
+    while (fiber != NULL && tries-- > 0) {
+        if (fiber->refuses_to_die || fiber == thread->current) {
+            fiber = fiber->next;
+            continue;
+        }
+        GreenletObject *held = (GreenletObject *)Py_NewRef((PyObject *)fiber->object);
+        fiber_end(thread, fiber);
+        Py_DECREF(held);
+        fiber = thread->started;
+    }
+}
+
+static void
+thread_end(struct thread *thread)
+{
+    bool can_run_code = thread == current_thread && !interpreter_is_finalizing()
+                        && thread->current == thread->main;
+    if (can_run_code) {
+        if (thread->doomed != NULL)
+            thread_end_doomed(thread);
+        thread_end_parked(thread);
+    }
+    while (thread->started != NULL)
+        fiber_abandon(thread->started);
+    slots_return(thread);
+    threads_unlink(thread);
+    if (thread == current_thread)
+        current_thread = NULL;
+    struct fiber *main = thread->main;
+    main->state = DEAD;
+    main->thread = NULL;
+    main->python.context = NULL;     /* was the thread state's all the time */
+    GreenletObject *running = thread->current->object;
+    PyObject *tracer = thread->tracer, *doomed = thread->doomed;
+    free(thread);
+    Py_DECREF(running);
+    Py_DECREF(main->object);
+    Py_XDECREF(tracer);
+    Py_XDECREF(doomed);
+}
+
+static void
+capsule_destroyed(PyObject *capsule)
+{
+    struct thread *thread = PyCapsule_GetPointer(capsule, capsule_name);
+    PyObject *exception = PyErr_GetRaisedException();
+    thread_end(thread);
+    if (exception != NULL)
+        PyErr_SetRaisedException(exception);
+}
+
+/* Ties the end of `thread` to that of its Python thread state. */
+static int
+thread_watch(struct thread *thread)
+{
+    PyObject *dict = PyThreadState_GetDict();
+    if (dict == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    PyObject *capsule = PyCapsule_New(thread, capsule_name, NULL);
+    if (capsule == NULL)
+        return -1;
+    int result = PyDict_SetItemString(dict, capsule_name, capsule);
+    if (result == 0)
+        PyCapsule_SetDestructor(capsule, capsule_destroyed);
+    Py_DECREF(capsule);
+    return result;
+}
+
+/* Only AddressSanitizer asks where the OS thread's own stack lies. */
+static void
+main_slot_measure(struct slot *slot)
+{
+#ifdef __SANITIZE_ADDRESS__
+    pthread_attr_t attributes;
+    void *low;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        if (pthread_attr_getstack(&attributes, &low, &size) == 0) {
+            slot->low = low;
+            slot->top = slot->low + size;
+        }
+        pthread_attr_destroy(&attributes);
+    }
+#else
+    (void)slot;
+#endif
+}
+
+struct thread *
+thread_make(void)
+{
+    if (interpreter_is_finalizing()) {
+        PyErr_SetString(PyExc_RuntimeError, "greenlets cannot be used any more: the interpreter is being finalized");
+        return NULL;
+    }
+    struct thread *thread = calloc(1, sizeof *thread);
+    if (thread == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    thread->tstate = PyThreadState_Get();
+    thread->main_slot.limits = stack_limits_of_thread(thread->tstate);
+    main_slot_measure(&thread->main_slot);
+    GreenletObject *object = greenlet_alloc(&Greenlet_Type);
+    if (object == NULL) {
+        free(thread);
+        return NULL;
+    }
+    struct fiber *main = object->fiber;
+    main->state = STARTED;
+    main->is_main = true;
+    main->entered = true;
+    main->thread = thread;
+    main->slot = &thread->main_slot;
+    thread->main_slot.occupant = main;
+    thread->main_slot.tenants = 1;
+    thread->main = main;
+    thread->current = main;
+    Py_INCREF(object);               /* one reference for `main`, one for `current` */
+    if (thread_watch(thread) < 0) {
+        main->state = DEAD;
+        main->thread = NULL;
+        free(thread);
+        Py_DECREF(object);
+        Py_DECREF(object);
+        return NULL;
+    }
+    threads_link(thread);
+    current_thread = thread;
+    return thread;
+}
+
+void
+thread_set_attention(struct thread *thread)
+{
+    thread->attention = thread->tracer != NULL || thread->doomed != NULL;
+}

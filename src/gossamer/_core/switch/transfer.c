@@ -1,0 +1,673 @@
+/* Switching: from one fiber to another, into a new one, out of a finished one.
+
+   The fast path (Greenlet_switch to a parked fiber of this thread whose stack is resident) is: build the
+   value, save the interpreter's fields, load the target's, swap registers. Everything else - new and
+   dead targets, other threads, keywords, tracers, copied-out stacks - is found out by a few tests and
+   takes the slow path, fiber_transfer(). */
+#include "fiber.h"
+#include "datastack.h"
+#include "swap.h"
+
+#include <string.h>
+
+/* ---- values ---- */
+
+static inline PyObject *
+tuple_from(PyObject *const *items, Py_ssize_t count)
+{
+    if (count == 0)
+        return Py_NewRef(core.empty_tuple);
+    PyObject *tuple = PyTuple_New(count);
+    if (tuple == NULL)
+        return NULL;
+    for (Py_ssize_t i = 0; i < count; i++)
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(items[i]));
+    return tuple;
+}
+
+struct message {
+    PyObject *value, *kwargs;        /* owned; value NULL: an exception is set */
+    enum value_shape shape;
+};
+
+static inline struct message
+message_take(struct thread *thread)
+{
+    struct message message = {thread->value, thread->kwargs, thread->shape};
+    thread->value = thread->kwargs = NULL;
+    thread->shape = SHAPE_ONE;
+    return message;
+}
+
+static inline void
+message_put(struct thread *thread, struct message message)
+{
+    thread->value = message.value;
+    thread->kwargs = message.kwargs;
+    thread->shape = message.shape;
+}
+
+static void
+message_drop(struct message message)
+{
+    Py_XDECREF(message.value);
+    Py_XDECREF(message.kwargs);
+}
+
+/* What switch() returns for a message: () for no arguments, the one positional argument, the tuple of
+   several, the dict of keywords, or both as a pair. */
+static struct message
+message_for_parked(struct message message)
+{
+    if (message.shape == SHAPE_TUPLE && PyTuple_GET_SIZE(message.value) == 1) {
+        PyObject *only = Py_NewRef(PyTuple_GET_ITEM(message.value, 0));
+        Py_SETREF(message.value, only);
+    }
+    else if (message.shape == SHAPE_KEYWORDS) {
+        if (PyTuple_GET_SIZE(message.value) == 0) {
+            Py_SETREF(message.value, message.kwargs);
+        }
+        else {
+            PyObject *pair = PyTuple_Pack(2, message.value, message.kwargs);
+            Py_DECREF(message.kwargs);
+            Py_SETREF(message.value, pair);
+        }
+        message.kwargs = NULL;
+    }
+    message.shape = SHAPE_ONE;
+    return message;
+}
+
+/* ---- arriving ---- */
+
+static __attribute__((noinline, cold)) PyObject *
+arrive_attentively(struct thread *thread, GreenletObject *origin, PyObject *value)
+{
+    if (thread->tracer != NULL)
+        value = trace_arrival(thread, origin, value);
+    Py_DECREF(origin);
+    return value;
+}
+
+/* On the stack just entered. The reference to the fiber that was left is dropped here: it may be the
+   last one, and then other Python code runs first. */
+static inline __attribute__((always_inline)) PyObject *
+arrive(struct thread *thread)
+{
+    PyObject *value = thread->value;
+    GreenletObject *origin = thread->origin;
+    thread->value = NULL;
+    thread->origin = NULL;
+    if (unlikely(thread->attention))
+        return arrive_attentively(thread, origin, value);
+    Py_DECREF(origin);
+    return value;
+}
+
+/* ---- starting ---- */
+
+static PyObject *
+run_lookup(struct fiber *fiber)
+{
+    GreenletObject *object = fiber->object;
+    if (Py_IS_TYPE(object, &Greenlet_Type) && object->dict == NULL) {
+        if (fiber->run != NULL)
+            return Py_NewRef(fiber->run);
+        PyErr_SetObject(PyExc_AttributeError, core.str_run);
+        return NULL;
+    }
+    return PyObject_GetAttr((PyObject *)object, core.str_run);
+}
+
+static void
+started_link(struct thread *thread, struct fiber *fiber)
+{
+    fiber->previous = NULL;
+    fiber->next = thread->started;
+    if (fiber->next != NULL)
+        fiber->next->previous = fiber;
+    thread->started = fiber;
+    core.alive++;
+}
+
+void
+started_unlink(struct thread *thread, struct fiber *fiber)
+{
+    if (fiber->previous != NULL)
+        fiber->previous->next = fiber->next;
+    else
+        thread->started = fiber->next;
+    if (fiber->next != NULL)
+        fiber->next->previous = fiber->previous;
+    core.alive--;
+}
+
+/* Gives a FRESH fiber, without a `run`, its `run`, stack and first state; it is parked then. Without
+   memory it keeps the `run` and stays FRESH. */
+static int
+fiber_start(struct thread *thread, struct fiber *fiber, PyObject *run)
+{
+    fiber->run = run;
+    _PyStackChunk *root = root_chunk_take();
+    if (root == NULL)
+        return -1;
+    struct slot *slot = slot_acquire(thread);
+    if (slot == NULL) {
+        root_chunk_give(root);
+        return -1;
+    }
+    size_t size = INITIAL_FRAME_WORDS * sizeof(uint64_t);
+    fiber->slot = slot;
+    fiber->sp = slot->top - size;
+    char *frame = fiber->sp;
+    if (slot->occupant != NULL && (frame = slice_new(fiber, size)) == NULL) {
+        slot_release(thread, slot);
+        root_chunk_give(root);
+        return -1;
+    }
+    if (slot->occupant == NULL)
+        slot->occupant = fiber;
+    initial_frame_write((uint64_t *)frame);
+    fiber->root_chunk = root;
+    python_state_start(&fiber->python, thread->tstate, root);
+    fiber->thread = thread;
+    fiber->state = STARTED;
+    /* the collector may have found it unreachable once, unstarted; from now on that means something */
+    object_forget_finalized((PyObject *)fiber->object);
+    started_link(thread, fiber);
+    return 0;
+}
+
+/* There was no memory to switch to it after all: FRESH again, as if nothing had been tried. */
+static void
+fiber_unstart(struct thread *thread, struct fiber *fiber)
+{
+    if (fiber->slot->occupant == fiber)
+        fiber->slot->occupant = NULL;
+    else
+        core.copied_out--;
+    slot_release(thread, fiber->slot);
+    fiber->slot = NULL;
+    slice_discard(fiber);
+    root_chunk_give(fiber->root_chunk);
+    fiber->root_chunk = NULL;
+    started_unlink(thread, fiber);
+    fiber->thread = NULL;
+    fiber->state = FRESH;
+}
+
+/* ---- between parked fibers ---- */
+
+/* The reference to the target's object that its caller owns becomes that of thread->current. */
+static inline __attribute__((always_inline)) void
+become_current(struct thread *thread, struct fiber *current, struct fiber *target)
+{
+    thread->current = target;
+    thread->origin = current->object;
+    target->slot->recently_used = true;
+}
+
+/* Runs on the scratch stack, between two fibers that share a slot. */
+__attribute__((visibility("hidden"))) void *
+slice_exchange(struct fiber *leaving, struct fiber *target)
+{
+    if (leaving != NULL) {
+        if (slice_reserve(leaving) < 0) {
+            target->thread->exchange_failed = true;
+            return leaving->sp;
+        }
+        slice_copy_out(leaving);
+    }
+    slice_copy_in(target);
+    return target->sp;
+}
+
+static int
+occupant_copy_out(struct slot *slot)
+{
+    if (slot->occupant == NULL)
+        return 0;
+    if (slice_reserve(slot->occupant) < 0)
+        return -1;
+    slice_copy_out(slot->occupant);
+    return 0;
+}
+
+/* The current fiber has to make room for the target's slice in the very stack it runs on. Returns false
+   when there is no memory for that, with everything as before. */
+static bool
+swap_within_slot(struct thread *thread, struct fiber *current, struct fiber *target)
+{
+    sanitizer_leave(&current->fake_stack, target->slot->low, slot_size(target->slot));
+    swap_stacks_via(&current->sp, core.scratch, current, target);
+    sanitizer_arrive(current->fake_stack);
+    if (likely(!thread->exchange_failed))
+        return true;
+    thread->exchange_failed = false;
+    python_state_load(&current->python, thread->tstate, &current->slot->limits);
+    thread->current = current;
+    thread->origin = NULL;
+    return false;
+}
+
+/* The switch is undone; a target that was started for it is FRESH again. */
+static PyObject *
+no_memory_to_switch(struct thread *thread, struct fiber *target)
+{
+    message_drop(message_take(thread));
+    PyErr_Clear();
+    if (!target->entered)
+        fiber_unstart(thread, target);
+    Py_DECREF(target->object);
+    return PyErr_NoMemory();
+}
+
+static __attribute__((noinline)) PyObject *
+swap_to_copied_out(struct thread *thread, struct fiber *target)
+{
+    struct fiber *current = thread->current;
+    bool same_slot = current->slot == target->slot;
+    if (!same_slot) {
+        if (occupant_copy_out(target->slot) < 0)
+            return no_memory_to_switch(thread, target);
+        slice_copy_in(target);
+    }
+    python_state_load(&target->python, thread->tstate, &target->slot->limits);
+    become_current(thread, current, target);
+    if (same_slot) {
+        if (!swap_within_slot(thread, current, target))
+            return no_memory_to_switch(thread, target);
+    }
+    else {
+        sanitizer_leave(&current->fake_stack, target->slot->low, slot_size(target->slot));
+        swap_stacks(&current->sp, target->sp);
+        sanitizer_arrive(current->fake_stack);
+    }
+    python_state_arrive(thread->tstate);
+    return arrive(thread);
+}
+
+/* To a parked fiber of this thread, not the current one. The value lies in the thread. The caller's
+   reference to the target's object is taken over: nothing on this stack may keep alive what the
+   collector cannot see. */
+static inline __attribute__((always_inline)) PyObject *
+swap_to(struct thread *thread, struct fiber *target)
+{
+    struct fiber *current = thread->current;
+    PyThreadState *tstate = thread->tstate;
+    struct slot *slot = target->slot;
+    python_state_save(&current->python, tstate);
+    if (unlikely(slot->occupant != target))
+        return swap_to_copied_out(thread, target);
+    python_state_load(&target->python, tstate, &slot->limits);
+    become_current(thread, current, target);
+    sanitizer_leave(&current->fake_stack, slot->low, slot_size(slot));
+    swap_stacks(&current->sp, target->sp);
+    sanitizer_arrive(current->fake_stack);
+    python_state_arrive(tstate);
+    return arrive(thread);
+}
+
+/* ---- finding who is really switched to ---- */
+
+struct thread *
+fiber_thread(const struct fiber *fiber)
+{
+    while (fiber != NULL) {
+        if (fiber->state == STARTED)
+            return fiber->thread;
+        fiber = fiber->parent != NULL ? fiber->parent->fiber : NULL;
+    }
+    return NULL;
+}
+
+static void
+wrong_thread(const struct thread *thread, const struct fiber *target)
+{
+    struct thread *other = fiber_thread(target);
+    if (other == NULL)
+        PyErr_Format(core.error, "Cannot switch to a different thread, and that of %R has exited",
+                     target->object);
+    else
+        PyErr_Format(core.error, "Cannot switch to a different thread. Current: %R, Expected: %R",
+                     thread->current->object, other->main->object);
+}
+
+/* The first ancestor of `target`, itself included, that can run: parked, current, or FRESH and then
+   started here. NULL with an exception set. Looking up `run`, and dropping the one stored before, may
+   run any code: what is known of the fiber is asked again afterwards. */
+static struct fiber *
+resolve(struct thread *thread, struct fiber *target)
+{
+    for (;;) {
+        if (fiber_thread(target) != thread) {
+            wrong_thread(thread, target);
+            return NULL;
+        }
+        if (target->state == STARTED)
+            return target;
+        if (target->state == DEAD) {
+            target = target->parent->fiber;
+            continue;
+        }
+        PyObject *run = run_lookup(target);
+        if (run == NULL)
+            return NULL;
+        if (target->state == FRESH)
+            Py_CLEAR(target->run);
+        if (target->state != FRESH || fiber_thread(target) != thread) {
+            Py_DECREF(run);
+            continue;
+        }
+        return fiber_start(thread, target, run) == 0 ? target : NULL;
+    }
+}
+
+/* GreenletExit that reaches the end of a greenlet is its result. */
+static PyObject *
+exit_as_value(void)
+{
+    if (!PyErr_ExceptionMatches(core.greenlet_exit))
+        return NULL;
+    return PyErr_GetRaisedException();
+}
+
+/* Same as `resolve`, with the exception that is being thrown, if any, kept aside. */
+static struct fiber *
+resolve_for(struct thread *thread, struct fiber *target, struct message *message)
+{
+    PyObject *exception = NULL;
+    if (message->value == NULL) {
+        if (target->state == DEAD && (message->value = exit_as_value()) != NULL)
+            message->shape = SHAPE_ONE;
+        else
+            exception = PyErr_GetRaisedException();
+    }
+    struct fiber *resolved = resolve(thread, target);
+    if (exception != NULL) {
+        if (resolved != NULL)
+            PyErr_SetRaisedException(exception);
+        else
+            Py_DECREF(exception);
+    }
+    return resolved;
+}
+
+PyObject *
+fiber_transfer(struct thread *thread, struct fiber *target)
+{
+    struct message message = message_take(thread);
+    GreenletObject *first = (GreenletObject *)Py_NewRef((PyObject *)target->object);
+    if (thread->doomed != NULL)
+        thread_end_doomed(thread);
+    target = resolve_for(thread, target, &message);
+    bool thrown = message.value == NULL;
+    if (target == NULL) {
+        message_drop(message);
+        Py_DECREF(first);
+        return NULL;
+    }
+    GreenletObject *held = (GreenletObject *)Py_NewRef((PyObject *)target->object);
+    Py_DECREF(first);
+    if (message.value != NULL && target->entered) {
+        message = message_for_parked(message);
+        if (message.value == NULL) {
+            Py_DECREF(held);
+            return NULL;
+        }
+    }
+    if (thread->tracer != NULL)
+        thread->thrown = thrown;
+    if (target != thread->current) {
+        message_put(thread, message);
+        return swap_to(thread, target);
+    }
+    Py_DECREF(held);
+    if (thread->tracer == NULL)
+        return message.value;
+    return trace_arrival(thread, target->object, message.value);
+}
+
+/* ---- the life of a fiber on its own stack ---- */
+
+static PyObject *
+run_with(struct fiber *self, struct message message)
+{
+    self->args = message.value;
+    self->kwargs = message.kwargs;
+    switch (message.shape) {
+    case SHAPE_ONE:
+        return PyObject_CallOneArg(self->run, self->args);
+    case SHAPE_TUPLE:
+        if (self->args == core.empty_tuple)
+            return PyObject_CallNoArgs(self->run);
+        return PyObject_Call(self->run, self->args, NULL);
+    case SHAPE_KEYWORDS:
+        return PyObject_Call(self->run, self->args, self->kwargs);
+    }
+    Py_UNREACHABLE();
+}
+
+/* Drops what the finished call held, while this is still a greenlet like any other: doing so may run
+   Python code, which may even switch. */
+static void
+fiber_tidy(struct fiber *self, bool failed)
+{
+    PyObject *exception = failed ? PyErr_GetRaisedException() : NULL;
+    Py_CLEAR(self->run);
+    Py_CLEAR(self->args);
+    Py_CLEAR(self->kwargs);
+    Py_CLEAR(self->python.exc_base.exc_value);
+    if (exception != NULL)
+        PyErr_SetRaisedException(exception);
+}
+
+/* Whom to hand the result to: the nearest ancestor that takes it. Where one cannot be started, the error
+   that says why goes on to the next instead. */
+static struct fiber *
+heir_of(struct thread *thread, struct fiber *self, struct message *message)
+{
+    struct fiber *ancestor = self->parent->fiber;
+    for (;;) {
+        struct fiber *heir = resolve_for(thread, ancestor, message);
+        if (heir != NULL)
+            return heir;
+        message_drop(*message);
+        *message = (struct message){0};
+        if (ancestor->parent == NULL)
+            return thread->main;     /* the lineage left this thread: its main greenlet hears of it */
+        ancestor = ancestor->parent->fiber;
+    }
+}
+
+static void
+fiber_retire(struct thread *thread, struct fiber *self)
+{
+    self->state = DEAD;
+    self->thread = NULL;
+    self->python.context = thread->tstate->context;  /* gr_context shows it from now on */
+    started_unlink(thread, self);
+    slice_discard(self);
+    root_chunk_give(self->root_chunk);
+    self->root_chunk = NULL;
+    if (self->refuses_to_die) {
+        self->refuses_to_die = false;
+        core.leaked--;
+        Py_DECREF(self->object);     /* thread->current still holds one */
+    }
+}
+
+/* The last switch of a finished fiber. Nothing may fail any more, and no Python code runs. */
+static _Noreturn void
+leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir)
+{
+    struct slot *own = self->slot, *home = heir->slot;
+    bool same_slot = own == home;
+    fiber_retire(thread, self);
+    self->slot = NULL;
+    own->occupant = NULL;
+    slot_release(thread, own);
+    if (home->occupant != heir && !same_slot) {
+        if (occupant_copy_out(home) < 0)
+            Py_FatalError("gossamer: no memory to resume the parent of a finished greenlet");
+        slice_copy_in(heir);
+    }
+    python_state_load(&heir->python, thread->tstate, &home->limits);
+    Py_INCREF(heir->object);
+    become_current(thread, self, heir);
+    void *unused;
+    sanitizer_leave(NULL, home->low, slot_size(home));
+    if (home->occupant != heir)
+        swap_stacks_via(&unused, core.scratch, NULL, heir);
+    else
+        swap_stacks(&unused, heir->sp);
+    Py_UNREACHABLE();
+}
+
+__attribute__((visibility("hidden"))) _Noreturn void
+fiber_main(void)
+{
+    struct thread *thread = current_thread;
+    struct fiber *self = thread->current;
+    self->entered = true;
+    sanitizer_arrive(NULL);
+    python_state_arrive(thread->tstate);
+    enum value_shape shape = thread->shape;
+    PyObject *kwargs = thread->kwargs;
+    thread->kwargs = NULL;
+    thread->shape = SHAPE_ONE;
+    struct message message = {arrive(thread), kwargs, shape};
+    if (message.value != NULL)
+        message.value = run_with(self, message);
+    else
+        Py_XDECREF(kwargs);
+    message.kwargs = NULL;
+    message.shape = SHAPE_ONE;
+    if (message.value == NULL)
+        message.value = exit_as_value();
+    fiber_tidy(self, message.value == NULL);
+    struct fiber *heir = heir_of(thread, self, &message);
+    message_put(thread, message);
+    if (thread->tracer != NULL)
+        thread->thrown = message.value == NULL;
+    leave_for_good(thread, self, heir);
+}
+
+/* ---- Python's switch and throw ---- */
+
+static __attribute__((noinline)) PyObject *
+switch_slowly(struct thread *thread, struct fiber *target, PyObject *const *args, Py_ssize_t count,
+              PyObject *names)
+{
+    struct message message = {tuple_from(args, count), NULL, SHAPE_TUPLE};
+    if (message.value == NULL)
+        return NULL;
+    if (names != NULL && PyTuple_GET_SIZE(names) > 0) {
+        message.kwargs = PyDict_New();
+        message.shape = SHAPE_KEYWORDS;
+        for (Py_ssize_t i = 0; message.kwargs != NULL && i < PyTuple_GET_SIZE(names); i++)
+            if (PyDict_SetItem(message.kwargs, PyTuple_GET_ITEM(names, i), args[count + i]) < 0)
+                Py_CLEAR(message.kwargs);
+        if (message.kwargs == NULL) {
+            message_drop(message);
+            return NULL;
+        }
+    }
+    message_put(thread, message);
+    return fiber_transfer(thread, target);
+}
+
+PyObject *
+Greenlet_switch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    struct thread *thread = thread_get();
+    struct fiber *target = ((GreenletObject *)self)->fiber;
+    if (unlikely(thread == NULL))
+        return NULL;
+    struct fiber *current = thread->current;
+    PyObject *result;
+    current->call_end = args + count + (names != NULL ? PyTuple_GET_SIZE(names) : 0);
+    if (unlikely(count > 1 || names != NULL || target->state != STARTED || target->thread != thread
+                 || target == current || thread->attention)) {
+        result = switch_slowly(thread, target, args, count, names);
+    }
+    else {
+        thread->value = Py_NewRef(count == 1 ? args[0] : core.empty_tuple);
+        Py_INCREF(self);
+        result = swap_to(thread, target);
+    }
+    current->call_end = NULL;
+    return result;
+}
+
+PyObject *
+greenlet_switch_args(GreenletObject *greenlet, PyObject *args, PyObject *kwargs)
+{
+    struct thread *thread = thread_get();
+    if (thread == NULL)
+        return NULL;
+    struct message message = {Py_NewRef(args != NULL ? args : core.empty_tuple), NULL, SHAPE_TUPLE};
+    if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
+        message.kwargs = Py_NewRef(kwargs);
+        message.shape = SHAPE_KEYWORDS;
+    }
+    message_put(thread, message);
+    return fiber_transfer(thread, greenlet->fiber);
+}
+
+/* Sets the error that throw(type, value, traceback) means. The rules are those of the `raise` statement
+   with three parts. Returns -1 with TypeError set when they do not fit together. */
+static int
+set_thrown_error(PyObject *type, PyObject *value, PyObject *traceback)
+{
+    if (traceback == Py_None)
+        traceback = NULL;
+    if (traceback != NULL && !PyTraceBack_Check(traceback)) {
+        PyErr_SetString(PyExc_TypeError, "throw() third argument must be a traceback object");
+        return -1;
+    }
+    if (PyExceptionInstance_Check(type)) {
+        if (value != NULL && value != Py_None) {
+            PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
+            return -1;
+        }
+        if (traceback == NULL) {
+            PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+            return 0;
+        }
+        PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(type)), Py_NewRef(type), Py_NewRef(traceback));
+        return 0;
+    }
+    if (!PyExceptionClass_Check(type)) {
+        PyErr_Format(PyExc_TypeError, "exceptions must be classes, or instances, not %s",
+                     Py_TYPE(type)->tp_name);
+        return -1;
+    }
+    Py_INCREF(type);
+    Py_XINCREF(value);
+    Py_XINCREF(traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyErr_Restore(type, value, traceback);
+    return 0;
+}
+
+PyObject *
+greenlet_throw_error(GreenletObject *greenlet, PyObject *type, PyObject *value, PyObject *traceback)
+{
+    struct thread *thread = thread_get();
+    if (thread == NULL || set_thrown_error(type, value, traceback) < 0)
+        return NULL;
+    message_put(thread, (struct message){0});
+    return fiber_transfer(thread, greenlet->fiber);
+}
+
+PyObject *
+Greenlet_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count > 3) {
+        PyErr_Format(PyExc_TypeError, "throw() takes at most 3 arguments (%zd given)", count);
+        return NULL;
+    }
+    return greenlet_throw_error((GreenletObject *)self, count > 0 ? args[0] : core.greenlet_exit,
+                                count > 1 ? args[1] : NULL, count > 2 ? args[2] : NULL);
+}
