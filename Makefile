@@ -1,0 +1,45 @@
+# The doors of development. Each one brings what it needs: the first is typed on a machine with Python 3.11+, gcc and make.
+#
+#   make test     build, install, check with ruff and mypy, run the tests     TESTS='tests/core -k name' narrows them
+#   make lint     ruff and mypy alone
+#   make format   let ruff rewrite what it can
+#   make bench    measure against greenlet and gevent                         BENCH='...' are its arguments
+#   make soak     every CPython here, with sanitizers and debug allocators    MATRIX='...' are tools/matrix.py's arguments
+#   make clean    remove everything that these made
+#
+# PYTHON=python3.13 chooses the interpreter.
+
+PYTHON ?= python3
+export PYTHON
+CODE := $(wildcard src tests tools bench)
+
+.PHONY: test lint format bench soak clean environment
+
+test: lint
+	.venv/bin/python -m pytest $(TESTS)
+
+lint: environment
+	.venv/bin/python -m ruff check $(CODE)
+	.venv/bin/python -m ruff format --check $(CODE)
+	.venv/bin/python -m mypy $(CODE)
+
+format: environment
+	.venv/bin/python -m ruff check --fix-only $(CODE)
+	.venv/bin/python -m ruff format $(CODE)
+
+environment:
+	@tools/debian-packages build test
+	@"$(PYTHON)" tools/environment.py .venv --group test --group lint
+
+bench:
+	@tools/debian-packages build bench
+	@"$(PYTHON)" tools/environment.py .venv-bench --group bench
+	.venv-bench/bin/python -m bench $(BENCH)
+
+soak:
+	@tools/debian-packages build test
+	"$(PYTHON)" tools/matrix.py $(MATRIX)
+
+clean:
+	rm -rf .venv .venv-bench .matrix build dist .pytest_cache .mypy_cache .ruff_cache
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
