@@ -4,6 +4,7 @@
    greenlets keep thread states of one interpreter apart, not those of several. */
 #include "switch/fiber.h"
 #include "switch/datastack.h"
+#include "runtime/hub.h"
 
 struct core core;
 
@@ -84,7 +85,8 @@ core_exec(PyObject *module)
 {
     if (refuse_elsewhere() < 0 || slot_pool_configure() < 0)
         return -1;
-    if (strings_make() < 0 || exceptions_make(module) < 0 || greenlet_type_ready(module) < 0)
+    if (strings_make() < 0 || exceptions_make(module) < 0 || greenlet_type_ready(module) < 0
+        || runtime_ready(module) < 0)
         return -1;
     PyObject *capsule = c_api_capsule();
     int result = PyModule_AddObjectRef(module, "_C_API", capsule);

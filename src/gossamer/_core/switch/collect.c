@@ -43,6 +43,7 @@ greenlet_reuse(void)
     core.free_greenlet_count--;
     fiber->state = FRESH;
     fiber->entered = fiber->is_main = false;
+    fiber->wait = (struct wait){0};
     fiber->thread = NULL;
     fiber->slot = NULL;
     object_revive((PyObject *)fiber->object);
@@ -104,6 +105,7 @@ Greenlet_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(fiber->run);
     Py_VISIT(fiber->args);
     Py_VISIT(fiber->kwargs);
+    Py_VISIT(fiber->wait.interrupt);
     if (is_parked(fiber))
         return parked_traverse(fiber, visit, arg);
     if (fiber->state != STARTED)
@@ -121,6 +123,8 @@ Greenlet_clear(PyObject *self)
         return 0;
     Py_CLEAR(object->dict);
     Py_CLEAR(fiber->run);
+    Py_CLEAR(fiber->args);
+    Py_CLEAR(fiber->kwargs);
     Py_CLEAR(fiber->parent);
     Py_CLEAR(fiber->python.context);
     return 0;
@@ -276,19 +280,26 @@ greenlet_keep(GreenletObject *object)
     core.free_greenlet_count++;
 }
 
+bool
+greenlet_may_go(PyObject *self)
+{
+    if (last_words(self))
+        return true;
+    /* subtype_dealloc is about to drop the type's reference for an object that lives on */
+    if (Py_TYPE(self)->tp_flags & Py_TPFLAGS_HEAPTYPE)
+        Py_INCREF(Py_TYPE(self));
+    if (!PyObject_GC_IsTracked(self))
+        PyObject_GC_Track(self);
+    return false;
+}
+
 void
 Greenlet_dealloc(PyObject *self)
 {
     GreenletObject *object = (GreenletObject *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (!last_words(self)) {
-        /* subtype_dealloc is about to drop the type's reference for an object that lives on */
-        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE)
-            Py_INCREF(type);
-        if (!PyObject_GC_IsTracked(self))
-            PyObject_GC_Track(self);
+    if (!greenlet_may_go(self))
         return;
-    }
     if (PyObject_GC_IsTracked(self))
         PyObject_GC_UnTrack(self);
     if (object->weakrefs != NULL)
@@ -297,8 +308,11 @@ Greenlet_dealloc(PyObject *self)
     struct fiber *fiber = object->fiber;
     if (fiber != NULL) {
         Py_CLEAR(fiber->run);
+        Py_CLEAR(fiber->args);
+        Py_CLEAR(fiber->kwargs);
         Py_CLEAR(fiber->parent);
         Py_CLEAR(fiber->python.context);
+        Py_CLEAR(fiber->wait.interrupt);
         if (type == &Greenlet_Type && core.free_greenlet_count < FREE_GREENLETS_KEPT) {
             greenlet_keep(object);
             return;

@@ -31,6 +31,7 @@
 
 #include "cpython.h"
 #include "stack.h"
+#include "../runtime/wait.h"
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
@@ -60,6 +61,7 @@ struct fiber {
     bool is_main;
     bool entered;                    /* has run: what it is switched to with is a result, not arguments */
     bool refuses_to_die;             /* survived GreenletExit: kept alive by an extra reference */
+    bool is_green;                   /* of a GreenThreadObject: its end is the hub's business */
     PythonState python;
     GreenletObject *parent;
     PyObject *run, *args, *kwargs;
@@ -67,6 +69,7 @@ struct fiber {
     struct copied_slice *copy;
     _PyStackChunk *root_chunk;
     struct fiber *next, *previous;   /* thread->started; `next` links free fibers */
+    struct wait wait;
 #ifdef __SANITIZE_ADDRESS__
     void *fake_stack;
 #endif
@@ -87,7 +90,9 @@ struct thread {
     bool attention;                  /* a tracer is set or doomed greenlets wait: leave the fast path */
     bool thrown;                     /* the transfer under way is a throw (for the tracer) */
     bool exchange_failed;            /* no memory to copy the running stack out: the switch is undone */
-    GreenletObject *origin;
+    GreenletObject *origin;          /* NULL after a hand-off by the hub */
+    GreenletObject *finished;        /* a green thread whose reference the next to arrive drops */
+    struct hub *hub;
     struct fiber *main;
     PyObject *tracer;
     PyObject *doomed;                /* list of greenlets whose last reference was dropped elsewhere */
@@ -104,6 +109,8 @@ struct thread {
 /* The state of the one interpreter that may import the core. Guarded by its GIL. */
 struct core {
     PyObject *greenlet_exit, *error;
+    PyObject *loop_exit, *blocking_switch_out_error, *invalid_switch_error;
+    PyObject *hub_class;             /* what get_hub() makes: Hub_Type or a subclass */
     PyObject *empty_tuple;
     PyObject *str_run;
     char *scratch;                   /* top of the stack on which slices are exchanged */
@@ -180,6 +187,9 @@ int Greenlet_traverse(PyObject *self, visitproc visit, void *arg);
 int Greenlet_clear(PyObject *self);
 void Greenlet_finalize(PyObject *self);
 void Greenlet_dealloc(PyObject *self);
+
+/* First thing in the tp_dealloc of a subtype: ends a parked greenlet. Returns false when it lives on. */
+bool greenlet_may_go(PyObject *self);
 
 /* Ends a parked fiber of the calling thread with GreenletExit. One that survives is marked so. */
 void fiber_end(struct thread *thread, struct fiber *fiber);

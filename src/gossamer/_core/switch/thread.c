@@ -7,6 +7,7 @@
      interpreter exit), and in the main thread when the interpreter is half gone: then nothing may run,
      and what is parked is given up. */
 #include "fiber.h"
+#include "../runtime/hub.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -58,6 +59,8 @@ thread_end(struct thread *thread)
 {
     bool can_run_code = thread == current_thread && !interpreter_is_finalizing()
                         && thread->current == thread->main;
+    if (thread->hub != NULL)
+        thread->hub->closing = true;
     if (can_run_code) {
         if (thread->doomed != NULL)
             thread_end_doomed(thread);
@@ -65,6 +68,8 @@ thread_end(struct thread *thread)
     }
     while (thread->started != NULL)
         fiber_abandon(thread->started);
+    if (thread->hub != NULL)
+        hub_free(thread->hub);
     slots_return(thread);
     threads_unlink(thread);
     if (thread == current_thread)

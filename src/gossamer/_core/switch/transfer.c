@@ -7,6 +7,8 @@
 #include "fiber.h"
 #include "datastack.h"
 #include "swap.h"
+#include "transfer.h"
+#include "../runtime/hub.h"
 
 #include <string.h>
 
@@ -24,11 +26,6 @@ tuple_from(PyObject *const *items, Py_ssize_t count)
         PyTuple_SET_ITEM(tuple, i, Py_NewRef(items[i]));
     return tuple;
 }
-
-struct message {
-    PyObject *value, *kwargs;        /* owned; value NULL: an exception is set */
-    enum value_shape shape;
-};
 
 static inline struct message
 message_take(struct thread *thread)
@@ -80,26 +77,11 @@ message_for_parked(struct message message)
 
 /* ---- arriving ---- */
 
-static __attribute__((noinline, cold)) PyObject *
+__attribute__((noinline, cold)) PyObject *
 arrive_attentively(struct thread *thread, GreenletObject *origin, PyObject *value)
 {
     if (thread->tracer != NULL)
         value = trace_arrival(thread, origin, value);
-    Py_DECREF(origin);
-    return value;
-}
-
-/* On the stack just entered. The reference to the fiber that was left is dropped here: it may be the
-   last one, and then other Python code runs first. */
-static inline __attribute__((always_inline)) PyObject *
-arrive(struct thread *thread)
-{
-    PyObject *value = thread->value;
-    GreenletObject *origin = thread->origin;
-    thread->value = NULL;
-    thread->origin = NULL;
-    if (unlikely(thread->attention))
-        return arrive_attentively(thread, origin, value);
     Py_DECREF(origin);
     return value;
 }
@@ -142,9 +124,7 @@ started_unlink(struct thread *thread, struct fiber *fiber)
     core.alive--;
 }
 
-/* Gives a FRESH fiber, without a `run`, its `run`, stack and first state; it is parked then. Without
-   memory it keeps the `run` and stays FRESH. */
-static int
+int
 fiber_start(struct thread *thread, struct fiber *fiber, PyObject *run)
 {
     fiber->run = run;
@@ -200,10 +180,10 @@ fiber_unstart(struct thread *thread, struct fiber *fiber)
 
 /* The reference to the target's object that its caller owns becomes that of thread->current. */
 static inline __attribute__((always_inline)) void
-become_current(struct thread *thread, struct fiber *current, struct fiber *target)
+become_current(struct thread *thread, struct fiber *target, GreenletObject *origin)
 {
     thread->current = target;
-    thread->origin = current->object;
+    thread->origin = origin;
     target->slot->recently_used = true;
 }
 
@@ -273,7 +253,7 @@ swap_to_copied_out(struct thread *thread, struct fiber *target)
         slice_copy_in(target);
     }
     python_state_load(&target->python, thread->tstate, &target->slot->limits);
-    become_current(thread, current, target);
+    become_current(thread, target, current->object);
     if (same_slot) {
         if (!swap_within_slot(thread, current, target))
             return no_memory_to_switch(thread, target);
@@ -300,12 +280,44 @@ swap_to(struct thread *thread, struct fiber *target)
     if (unlikely(slot->occupant != target))
         return swap_to_copied_out(thread, target);
     python_state_load(&target->python, tstate, &slot->limits);
-    become_current(thread, current, target);
+    become_current(thread, target, current->object);
     sanitizer_leave(&current->fake_stack, slot->low, slot_size(slot));
     swap_stacks(&current->sp, target->sp);
     sanitizer_arrive(current->fake_stack);
     python_state_arrive(tstate);
     return arrive(thread);
+}
+
+bool
+fiber_hand_off(struct thread *thread, struct fiber *next)
+{
+    struct fiber *current = thread->current;
+    PyThreadState *tstate = thread->tstate;
+    struct slot *slot = next->slot;
+    bool within_slot = false;
+    python_state_save(&current->python, tstate);
+    if (unlikely(slot->occupant != next)) {
+        within_slot = current->slot == slot;
+        if (!within_slot) {
+            if (occupant_copy_out(slot) < 0)
+                return false;
+            slice_copy_in(next);
+        }
+    }
+    python_state_load(&next->python, tstate, &slot->limits);
+    thread->current = next;
+    slot->recently_used = true;
+    if (unlikely(within_slot)) {
+        if (!swap_within_slot(thread, current, next))
+            return false;
+    }
+    else {
+        sanitizer_leave(&current->fake_stack, slot->low, slot_size(slot));
+        swap_stacks(&current->sp, next->sp);
+        sanitizer_arrive(current->fake_stack);
+    }
+    python_state_arrive(tstate);
+    return true;
 }
 
 /* ---- finding who is really switched to ---- */
@@ -363,8 +375,7 @@ resolve(struct thread *thread, struct fiber *target)
     }
 }
 
-/* GreenletExit that reaches the end of a greenlet is its result. */
-static PyObject *
+PyObject *
 exit_as_value(void)
 {
     if (!PyErr_ExceptionMatches(core.greenlet_exit))
@@ -448,9 +459,8 @@ run_with(struct fiber *self, struct message message)
     Py_UNREACHABLE();
 }
 
-/* Drops what the finished call held, while this is still a greenlet like any other: doing so may run
-   Python code, which may even switch. */
-static void
+/* While this is still a greenlet like any other: dropping things may run Python code, which may switch. */
+void
 fiber_tidy(struct fiber *self, bool failed)
 {
     PyObject *exception = failed ? PyErr_GetRaisedException() : NULL;
@@ -488,7 +498,8 @@ fiber_retire(struct thread *thread, struct fiber *self)
     self->python.context = thread->tstate->context;  /* gr_context shows it from now on */
     started_unlink(thread, self);
     slice_discard(self);
-    root_chunk_give(self->root_chunk);
+    if (self->root_chunk != NULL)
+        root_chunk_give(self->root_chunk);
     self->root_chunk = NULL;
     if (self->refuses_to_die) {
         self->refuses_to_die = false;
@@ -497,9 +508,9 @@ fiber_retire(struct thread *thread, struct fiber *self)
     }
 }
 
-/* The last switch of a finished fiber. Nothing may fail any more, and no Python code runs. */
-static _Noreturn void
-leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir)
+/* Nothing may fail any more, and no Python code runs. */
+_Noreturn void
+leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir, GreenletObject *origin)
 {
     struct slot *own = self->slot, *home = heir->slot;
     bool same_slot = own == home;
@@ -513,8 +524,7 @@ leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir)
         slice_copy_in(heir);
     }
     python_state_load(&heir->python, thread->tstate, &home->limits);
-    Py_INCREF(heir->object);
-    become_current(thread, self, heir);
+    become_current(thread, heir, origin);
     void *unused;
     sanitizer_leave(NULL, home->low, slot_size(home));
     if (home->occupant != heir)
@@ -522,6 +532,56 @@ leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir)
     else
         swap_stacks(&unused, heir->sp);
     Py_UNREACHABLE();
+}
+
+/* What a fiber is called with on its first entry. The hub greenlet is entered by hand-off, with nothing. */
+static struct message
+message_arriving(struct thread *thread)
+{
+    if (thread->origin == NULL) {
+        drop_finished(thread);
+        return (struct message){Py_NewRef(core.empty_tuple), NULL, SHAPE_TUPLE};
+    }
+    PyObject *kwargs = thread->kwargs;
+    enum value_shape shape = thread->shape;
+    thread->kwargs = NULL;
+    thread->shape = SHAPE_ONE;
+    PyObject *value = arrive(thread);
+    if (value == NULL)
+        Py_CLEAR(kwargs);
+    return (struct message){value, kwargs, shape};
+}
+
+_Noreturn void
+fiber_bequeath(struct thread *thread, struct fiber *self, struct message message)
+{
+    struct fiber *heir = heir_of(thread, self, &message);
+    message_put(thread, message);
+    if (thread->tracer != NULL)
+        thread->thrown = message.value == NULL;
+    Py_INCREF(heir->object);
+    leave_for_good(thread, self, heir, self->object);
+}
+
+void
+fiber_adopt_stack(struct thread *thread, struct fiber *finished, struct fiber *fresh)
+{
+    struct slot *slot = finished->slot;
+    _PyStackChunk *root = finished->root_chunk;
+    finished->root_chunk = NULL;
+    fiber_retire(thread, finished);
+    finished->slot = NULL;
+    fresh->slot = slot;
+    slot->occupant = fresh;
+    fresh->root_chunk = root;
+    python_state_start(&fresh->python, thread->tstate, root);
+    fresh->thread = thread;
+    fresh->state = STARTED;
+    fresh->entered = true;
+    started_link(thread, fresh);
+    python_state_load(&fresh->python, thread->tstate, &slot->limits);
+    python_state_arrive(thread->tstate);
+    thread->current = fresh;
 }
 
 __attribute__((visibility("hidden"))) _Noreturn void
@@ -532,25 +592,14 @@ fiber_main(void)
     self->entered = true;
     sanitizer_arrive(NULL);
     python_state_arrive(thread->tstate);
-    enum value_shape shape = thread->shape;
-    PyObject *kwargs = thread->kwargs;
-    thread->kwargs = NULL;
-    thread->shape = SHAPE_ONE;
-    struct message message = {arrive(thread), kwargs, shape};
-    if (message.value != NULL)
-        message.value = run_with(self, message);
-    else
-        Py_XDECREF(kwargs);
-    message.kwargs = NULL;
-    message.shape = SHAPE_ONE;
-    if (message.value == NULL)
-        message.value = exit_as_value();
-    fiber_tidy(self, message.value == NULL);
-    struct fiber *heir = heir_of(thread, self, &message);
-    message_put(thread, message);
-    if (thread->tracer != NULL)
-        thread->thrown = message.value == NULL;
-    leave_for_good(thread, self, heir);
+    if (self->is_green)
+        green_thread_main(thread, self);
+    struct message message = message_arriving(thread);
+    PyObject *result = message.value != NULL ? run_with(self, message) : NULL;
+    if (result == NULL)
+        result = exit_as_value();
+    fiber_tidy(self, result == NULL);
+    fiber_bequeath(thread, self, (struct message){result, NULL, SHAPE_ONE});
 }
 
 /* ---- Python's switch and throw ---- */

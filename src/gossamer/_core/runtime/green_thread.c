@@ -1,0 +1,407 @@
+/* Green threads: greenlets that the hub starts and whose end others can wait for.
+
+   A green thread's parent is its thread's hub greenlet, but it does not switch there when it ends: it
+   takes the next entry of the ring itself. If that is a green thread that has not started, the new one
+   takes over its stack, so that a flood of short tasks runs on one. With another parent - it is being
+   ended by whoever dropped the last reference - it ends like any greenlet.
+
+   Its outcome is `value`, or `exception`; GreenletExit is a value (gevent's documentation of Greenlet). */
+#include "hub.h"
+#include "../switch/transfer.h"
+
+#include <stddef.h>
+
+/* ---- running ---- */
+
+static PyObject *
+call_run(struct fiber *self)
+{
+    if (self->args == NULL && self->kwargs == NULL)
+        return PyObject_CallNoArgs(self->run);
+    return PyObject_Call(self->run, self->args != NULL ? self->args : core.empty_tuple, self->kwargs);
+}
+
+/* Stores the result of the call, or the pending exception, which is reported. */
+static void
+outcome_store(struct hub *hub, GreenThreadObject *object, PyObject *result)
+{
+    if (result == NULL)
+        result = exit_as_value();
+    if (result == NULL) {
+        PyObject *exception = PyErr_GetRaisedException();
+        object->exception = Py_NewRef(exception);
+        object->finished = true;
+        PyErr_SetRaisedException(exception);
+        hub_report_error(hub, (PyObject *)object);
+    }
+    object->value = result;
+    object->finished = true;
+}
+
+static void
+joiners_wake(GreenThreadObject *object)
+{
+    while (object->joiners.first != NULL)
+        hub_unpark(object->joiners.first, UNPARKED);
+}
+
+/* Links are called on the hub, in the order they were made. */
+static void
+links_schedule(struct hub *hub, GreenThreadObject *object)
+{
+    PyObject *links = object->links;
+    object->links = NULL;
+    for (Py_ssize_t i = 0; links != NULL && i < PyList_GET_SIZE(links); i++) {
+        PyObject *args = PyTuple_Pack(1, object);
+        CallbackObject *callback = args != NULL ? callback_new(PyList_GET_ITEM(links, i), args) : NULL;
+        Py_XDECREF(args);
+        if (callback == NULL)
+            hub_report_error(hub, (PyObject *)object);
+        else
+            hub_make_ready(hub, (ring_entry)callback | 1);
+    }
+    Py_XDECREF(links);
+}
+
+static void
+end_announce(struct hub *hub, GreenThreadObject *object)
+{
+    joiners_wake(object);
+    if (object->links != NULL)
+        links_schedule(hub, object);
+}
+
+/* Whether somebody switched in explicitly before the hub's turn came: then an exception may be set. */
+static bool
+arrived_explicitly(struct thread *thread)
+{
+    if (thread->origin == NULL) {
+        drop_finished(thread);
+        return false;
+    }
+    Py_XDECREF(arrive(thread));
+    return true;
+}
+
+static bool
+raise_interrupt_first(struct fiber *self)
+{
+    PyObject *interrupt = self->wait.interrupt;
+    if (interrupt == NULL)
+        return false;
+    self->wait.interrupt = NULL;
+    PyErr_SetRaisedException(interrupt);
+    return true;
+}
+
+static void
+run_to_the_end(struct hub *hub, struct fiber *self, bool thrown)
+{
+    self->wait.state = NOT_WAITING;
+    PyObject *result = thrown || raise_interrupt_first(self) ? NULL : call_run(self);
+    outcome_store(hub, (GreenThreadObject *)self->object, result);
+    fiber_tidy(self, false);
+    end_announce(hub, (GreenThreadObject *)self->object);
+}
+
+/* The value or the exception as a message for a parent that is not the hub. */
+static struct message
+outcome_message(GreenThreadObject *object)
+{
+    struct message message = {Py_XNewRef(object->value), NULL, SHAPE_ONE};
+    if (message.value == NULL)
+        PyErr_SetRaisedException(Py_NewRef(object->exception));
+    return message;
+}
+
+_Noreturn void
+green_thread_main(struct thread *thread, struct fiber *self)
+{
+    struct hub *hub = thread->hub;
+    bool thrown = arrived_explicitly(thread) && PyErr_Occurred();
+    for (;;) {
+        run_to_the_end(hub, self, thrown);
+        if (self->parent != hub->object)
+            fiber_bequeath(thread, self, outcome_message((GreenThreadObject *)self->object));
+        struct fiber *fresh = hub_next_fresh(hub);
+        if (fresh == NULL)
+            break;
+        GreenletObject *finished = self->object;
+        fiber_adopt_stack(thread, self, fresh);
+        self = fresh;
+        thrown = false;
+        Py_DECREF(finished);
+    }
+    struct fiber *next = hub_next(hub);
+    thread->finished = self->object;
+    leave_for_good(thread, self, next, NULL);
+}
+
+void
+green_thread_fail(struct hub *hub, struct fiber *fiber)
+{
+    GreenThreadObject *object = (GreenThreadObject *)fiber->object;
+    fiber->state = DEAD;
+    fiber->wait.state = NOT_WAITING;
+    outcome_store(hub, object, NULL);
+    end_announce(hub, object);
+}
+
+/* ---- starting ---- */
+
+static int
+start(GreenThreadObject *object)
+{
+    struct fiber *fiber = object->greenlet.fiber;
+    struct hub *hub = fiber->parent->fiber->thread != NULL ? fiber->parent->fiber->thread->hub : hub_get();
+    if (hub == NULL)
+        return -1;
+    if (fiber->state != FRESH || fiber->wait.state != NOT_WAITING || object->finished)
+        return 0;
+    fiber->wait.state = READY;
+    fiber->wait.reason = FOR_TURN;
+    Py_INCREF(object);
+    if (hub->thread == current_thread)
+        hub_make_ready(hub, (ring_entry)fiber);
+    else
+        hub_make_ready_remotely(hub, (ring_entry)fiber);
+    return 0;
+}
+
+/* ---- the type ---- */
+
+static PyObject *
+GreenThread_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    struct hub *hub = hub_get();
+    if (hub == NULL)
+        return NULL;
+    GreenletObject *object = greenlet_alloc(type);
+    if (object == NULL)
+        return NULL;
+    struct fiber *fiber = object->fiber;
+    fiber->is_green = true;
+    fiber->parent = (GreenletObject *)Py_NewRef((PyObject *)hub->object);
+    if (hub->thread->tstate->context != NULL && (fiber->python.context = PyContext_CopyCurrent()) == NULL)
+        Py_CLEAR(object);
+    return (PyObject *)object;
+}
+
+static int
+GreenThread_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    Py_ssize_t count = PyTuple_GET_SIZE(args);
+    if (count == 0)
+        return 0;
+    if (fiber->state != FRESH) {
+        PyErr_SetString(PyExc_RuntimeError, "a green thread cannot be initialized again after its start");
+        return -1;
+    }
+    Py_XSETREF(fiber->run, Py_NewRef(PyTuple_GET_ITEM(args, 0)));
+    PyObject *rest = PyTuple_GetSlice(args, 1, count);
+    if (rest == NULL)
+        return -1;
+    Py_XSETREF(fiber->args, rest);
+    Py_XSETREF(fiber->kwargs, Py_XNewRef(kwargs));
+    return 0;
+}
+
+static PyObject *
+GreenThread_start(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return start((GreenThreadObject *)self) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+GreenThread_join(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    PyObject *timeout = count > 0 ? args[0] : Py_None;
+    if (count == 0 && names != NULL && PyTuple_GET_SIZE(names) == 1
+        && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") == 0)
+        timeout = args[0];
+    else if (count > 1 || names != NULL)
+        return PyErr_Format(PyExc_TypeError, "join() takes one argument, timeout");
+    int64_t deadline;
+    if (deadline_from(timeout, &deadline) < 0)
+        return NULL;
+    if (object->finished)
+        Py_RETURN_NONE;
+    struct hub *hub = hub_get();
+    if (hub == NULL || hub_prepare(hub, FOR_GREEN_THREAD, (uintptr_t)self) < 0)
+        return NULL;
+    wait_queue_append(&object->joiners, hub->thread->current);
+    if (hub_prepare_deadline(hub, deadline) < 0 || hub_park(hub) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+GreenThread_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(((GreenThreadObject *)self)->finished);
+}
+
+static PyObject *
+GreenThread_successful(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(((GreenThreadObject *)self)->value != NULL);
+}
+
+static PyObject *
+GreenThread_rawlink(PyObject *self, PyObject *callback)
+{
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    if (!PyCallable_Check(callback))
+        return PyErr_Format(PyExc_TypeError, "a link must be callable, not %s", Py_TYPE(callback)->tp_name);
+    if (object->links == NULL && (object->links = PyList_New(0)) == NULL)
+        return NULL;
+    if (PyList_Append(object->links, callback) < 0)
+        return NULL;
+    if (object->finished) {
+        struct hub *hub = hub_get();
+        if (hub == NULL)
+            return NULL;
+        links_schedule(hub, object);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+GreenThread_unlink(PyObject *self, PyObject *callback)
+{
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    if (object->links == NULL)
+        Py_RETURN_NONE;
+    Py_ssize_t index = PySequence_Index(object->links, callback);
+    if (index >= 0)
+        return PySequence_DelItem(object->links, index) < 0 ? NULL : Py_NewRef(Py_None);
+    if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    return NULL;
+}
+
+static PyObject *
+GreenThread_get_value(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *value = ((GreenThreadObject *)self)->value;
+    return Py_NewRef(value != NULL ? value : Py_None);
+}
+
+static PyObject *
+GreenThread_get_exception(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *exception = ((GreenThreadObject *)self)->exception;
+    return Py_NewRef(exception != NULL ? exception : Py_None);
+}
+
+static int
+GreenThread_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    Py_VISIT(object->value);
+    Py_VISIT(object->exception);
+    Py_VISIT(object->links);
+    return Greenlet_traverse(self, visit, arg);
+}
+
+static int
+GreenThread_clear(PyObject *self)
+{
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    if (object->greenlet.fiber != NULL && object->greenlet.fiber->state == STARTED)
+        return 0;
+    Py_CLEAR(object->value);
+    Py_CLEAR(object->exception);
+    Py_CLEAR(object->links);
+    return Greenlet_clear(self);
+}
+
+static void
+GreenThread_dealloc(PyObject *self)
+{
+    if (!greenlet_may_go(self))
+        return;
+    PyObject_GC_UnTrack(self);
+    GreenThread_clear(self);
+    Greenlet_dealloc(self);
+}
+
+static PyMethodDef methods[] = {
+    {"start", GreenThread_start, METH_NOARGS,
+     "start($self, /)\n--\n\nHave it run when its turn comes. Does nothing when it has been started before."},
+    {"join", (PyCFunction)(void (*)(void))GreenThread_join, METH_FASTCALL | METH_KEYWORDS,
+     "join($self, /, timeout=None)\n--\n\n"
+     "Wait until it has ended, or `timeout` seconds. Returns None either way: ask ready()."},
+    {"ready", GreenThread_ready, METH_NOARGS, "ready($self, /)\n--\n\nWhether it has ended."},
+    {"successful", GreenThread_successful, METH_NOARGS,
+     "successful($self, /)\n--\n\nWhether it has ended without an error."},
+    {"rawlink", GreenThread_rawlink, METH_O,
+     "rawlink($self, callback, /)\n--\n\n"
+     "Have callback(self) called on the hub greenlet once it has ended. The callback must not block."},
+    {"unlink", GreenThread_unlink, METH_O,
+     "unlink($self, callback, /)\n--\n\nTake back a link. Does nothing when there is none."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef attributes[] = {
+    {"value", GreenThread_get_value, NULL, "What its function returned; None before that.", NULL},
+    {"exception", GreenThread_get_exception, NULL, "The error that ended it, or None.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject GreenThread_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "gossamer._core.GreenThread",
+    .tp_doc = "GreenThread(run=None, *args, **kwargs)\n--\n\n"
+              "A greenlet that the hub runs: run(*args, **kwargs), from start() on, when its turn comes.",
+    .tp_basicsize = sizeof(GreenThreadObject),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_base = &Greenlet_Type,
+    .tp_new = GreenThread_new,
+    .tp_init = GreenThread_init,
+    .tp_dealloc = GreenThread_dealloc,
+    .tp_finalize = Greenlet_finalize,
+    .tp_traverse = GreenThread_traverse,
+    .tp_clear = GreenThread_clear,
+    .tp_methods = methods,
+    .tp_getset = attributes,
+};
+
+/* ---- spawn ---- */
+
+static PyObject *
+keywords_from(PyObject *const *values, PyObject *names)
+{
+    PyObject *keywords = PyDict_New();
+    for (Py_ssize_t i = 0; keywords != NULL && i < PyTuple_GET_SIZE(names); i++)
+        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), values[i]) < 0)
+            Py_CLEAR(keywords);
+    return keywords;
+}
+
+PyObject *
+core_spawn(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (count == 0)
+        return PyErr_Format(PyExc_TypeError, "spawn() needs the function to run");
+    PyObject *self = GreenThread_new(&GreenThread_Type, NULL, NULL);
+    if (self == NULL)
+        return NULL;
+    struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    fiber->run = Py_NewRef(args[0]);
+    if (count > 1) {
+        fiber->args = PyTuple_New(count - 1);
+        for (Py_ssize_t i = 1; fiber->args != NULL && i < count; i++)
+            PyTuple_SET_ITEM(fiber->args, i - 1, Py_NewRef(args[i]));
+    }
+    if (names != NULL && PyTuple_GET_SIZE(names) > 0)
+        fiber->kwargs = keywords_from(args + count, names);
+    bool failed = (count > 1 && fiber->args == NULL) || (names != NULL && PyErr_Occurred());
+    if (failed || start((GreenThreadObject *)self) < 0)
+        Py_CLEAR(self);
+    return self;
+}

@@ -1,0 +1,327 @@
+/* The hub's life, its ring, and the loop of the hub greenlet: see hub.h. */
+#include "hub.h"
+#include "../switch/transfer.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- the ring ---- */
+
+static void
+ring_grow(struct ring *ring)
+{
+    uint32_t count = ring->tail - ring->head, capacity = (ring->mask + 1) * 2;
+    ring_entry *entries = malloc(capacity * sizeof *entries);
+    if (entries == NULL)
+        Py_FatalError("gossamer: no memory for the ready ring");
+    for (uint32_t i = 0; i < count; i++)
+        entries[i] = ring->entries[(ring->head + i) & ring->mask];
+    free(ring->entries);
+    *ring = (struct ring){entries, capacity - 1, 0, count};
+}
+
+void
+hub_make_ready(struct hub *hub, ring_entry entry)
+{
+    struct ring *ring = &hub->ring;
+    if (unlikely(ring->tail - ring->head > ring->mask))
+        ring_grow(ring);
+    ring->entries[ring->tail++ & ring->mask] = entry;
+}
+
+/* ---- from other threads ---- */
+
+void
+hub_make_ready_remotely(struct hub *hub, ring_entry entry)
+{
+    struct remote *remote = &hub->remote;
+    pthread_mutex_lock(&remote->lock);
+    if (remote->count == remote->capacity) {
+        uint32_t capacity = remote->capacity > 0 ? remote->capacity * 2 : 16;
+        ring_entry *entries = realloc(remote->entries, capacity * sizeof *entries);
+        if (entries == NULL)
+            Py_FatalError("gossamer: no memory to wake a green thread of another thread");
+        remote->entries = entries;
+        remote->capacity = capacity;
+    }
+    remote->entries[remote->count++] = entry;
+    bool wake = remote->sleeping;
+    remote->sleeping = false;
+    pthread_mutex_unlock(&remote->lock);
+    uint64_t one = 1;
+    if (wake && write(hub->poller.wakeup, &one, sizeof one) < 0)
+        Py_FatalError("gossamer: cannot write to the hub's eventfd; was it closed?");
+}
+
+void
+hub_take_remote(struct hub *hub)
+{
+    struct remote *remote = &hub->remote;
+    if (__atomic_load_n(&remote->count, __ATOMIC_RELAXED) == 0)
+        return;
+    pthread_mutex_lock(&remote->lock);
+    for (uint32_t i = 0; i < remote->count; i++) {
+        ring_entry entry = remote->entries[i];
+        if (!(entry & 1))
+            timers_remove(&hub->timers, &((struct fiber *)entry)->wait.timer);
+        hub_make_ready(hub, entry);
+    }
+    remote->count = 0;
+    pthread_mutex_unlock(&remote->lock);
+}
+
+/* ---- making and freeing ---- */
+
+static GreenletObject *
+home_new(struct thread *thread, struct hub *hub)
+{
+    thread->hub = hub;
+    PyObject *object = PyObject_CallNoArgs(core.hub_class);
+    if (object != NULL && !PyObject_TypeCheck(object, &Hub_Type)) {
+        PyErr_Format(PyExc_TypeError, "the hub class must make a Hub, not %s", Py_TYPE(object)->tp_name);
+        Py_CLEAR(object);
+    }
+    if (object == NULL)
+        return NULL;
+    GreenletObject *home = (GreenletObject *)object;
+    Py_XSETREF(home->fiber->parent, (GreenletObject *)Py_NewRef((PyObject *)thread->main->object));
+    /* at once: a parked stack is no place to look up attributes */
+    PyObject *run = PyObject_GetAttr(object, core.str_run);
+    if (run == NULL || fiber_start(thread, home->fiber, run) < 0)
+        Py_CLEAR(home);
+    return home;
+}
+
+struct hub *
+hub_make(struct thread *thread)
+{
+    struct hub *hub = calloc(1, sizeof *hub);
+    ring_entry *entries = malloc(64 * sizeof *entries);
+    if (hub == NULL || entries == NULL) {
+        free(hub);
+        free(entries);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    hub->thread = thread;
+    hub->ring = (struct ring){entries, 63, 0, 0};
+    hub->turns = POLL_TURNS;
+    pthread_mutex_init(&hub->remote.lock, NULL);
+    if (poller_open(&hub->poller) == 0 && (hub->object = home_new(thread, hub)) != NULL) {
+        hub->home = hub->object->fiber;
+        return hub;
+    }
+    thread->hub = NULL;
+    poller_close(&hub->poller);
+    free(entries);
+    free(hub);
+    return NULL;
+}
+
+void
+hub_replace_home(struct hub *hub)
+{
+    if (hub->closing)
+        return;
+    PyObject *pending = PyErr_GetRaisedException();
+    GreenletObject *fresh = home_new(hub->thread, hub);
+    if (fresh != NULL) {
+        GreenletObject *before = hub->object;
+        hub->object = fresh;
+        hub->home = fresh->fiber;
+        Py_DECREF(before);           /* thread->current holds it while it ends */
+    }
+    else {
+        PyErr_WriteUnraisable((PyObject *)hub->object);
+    }
+    if (pending != NULL)
+        PyErr_SetRaisedException(pending);
+}
+
+static void
+entry_drop(ring_entry entry)
+{
+    if (entry & 1)
+        Py_DECREF((PyObject *)(entry & ~(ring_entry)1));
+    else
+        Py_DECREF(((struct fiber *)entry)->object);
+}
+
+/* What is still in the timer heap are callbacks: every fiber has been ended or given up before. */
+static void
+timers_drop(struct timers *timers)
+{
+    while (timers->count > 0) {
+        struct timer *timer = timers->heap[0].timer;
+        timers_remove(timers, timer);
+        if (timer->of_fiber)
+            continue;
+        CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
+        callback->hub = NULL;
+        Py_DECREF(callback);
+    }
+    free(timers->heap);
+    timers->heap = NULL;
+}
+
+void
+hub_free(struct hub *hub)
+{
+    hub_take_remote(hub);
+    while (hub->ring.head != hub->ring.tail)
+        entry_drop(hub->ring.entries[hub->ring.head++ & hub->ring.mask]);
+    timers_drop(&hub->timers);
+    poller_close(&hub->poller);
+    free(hub->ring.entries);
+    free(hub->remote.entries);
+    pthread_mutex_destroy(&hub->remote.lock);
+    Py_DECREF(hub->object);
+    free(hub);
+}
+
+/* Other threads are gone, and with them whoever held the lock. */
+int
+hub_after_fork(struct hub *hub)
+{
+    pthread_mutex_init(&hub->remote.lock, NULL);
+    hub->remote.sleeping = false;
+    return poller_after_fork(&hub->poller);
+}
+
+/* ---- what runs on the hub greenlet ---- */
+
+void
+hub_report_error(struct hub *hub, PyObject *context)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *traceback = PyException_GetTraceback(exception);
+    PyObject *result = PyObject_CallMethod((PyObject *)hub->object, "handle_error", "OOOO", context,
+                                           (PyObject *)Py_TYPE(exception), exception,
+                                           traceback != NULL ? traceback : Py_None);
+    Py_XDECREF(traceback);
+    if (result == NULL)
+        PyErr_WriteUnraisable(context);
+    Py_XDECREF(result);
+    Py_DECREF(exception);
+}
+
+void
+callback_run(struct hub *hub, CallbackObject *callback)
+{
+    PyObject *function = callback->function, *args = callback->args;
+    callback->function = callback->args = NULL;
+    if (function == NULL)
+        return;                      /* stopped meanwhile */
+    PyObject *result = PyObject_Call(function, args, NULL);
+    if (result == NULL)
+        hub_report_error(hub, (PyObject *)callback);
+    Py_XDECREF(result);
+    Py_DECREF(function);
+    Py_DECREF(args);
+}
+
+/* Raises the pending exception in the main greenlet. Returns -1 when it came back to the hub. */
+static int
+deliver_to_main(struct hub *hub)
+{
+    struct fiber *main = hub->thread->main;
+    if (main->wait.state != NOT_WAITING) {
+        PyObject *exception = PyErr_GetRaisedException();
+        hub_interrupt(main, exception);
+        Py_DECREF(exception);
+        return 0;
+    }
+    PyObject *result = fiber_transfer(hub->thread, main);
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
+}
+
+static int
+raise_loop_exit(struct hub *hub)
+{
+    PyObject *text = report_parked(hub);
+    if (text != NULL) {
+        PyErr_SetObject(core.loop_exit, text);
+        Py_DECREF(text);
+    }
+    return deliver_to_main(hub);
+}
+
+static int
+see_to_attention(struct hub *hub)
+{
+    hub->attention = false;
+    if (hub->signals) {
+        hub->signals = false;
+        if (PyErr_CheckSignals() < 0 && deliver_to_main(hub) < 0)
+            return -1;
+    }
+    if (hub->deadlocked) {
+        hub->deadlocked = false;
+        return raise_loop_exit(hub);
+    }
+    return 0;
+}
+
+/* After control has come back to the hub greenlet. Somebody who switched to it explicitly brings a value
+   that nobody asked for, or throws: then the loop ends. */
+static int
+hub_arrive(struct thread *thread)
+{
+    drop_finished(thread);
+    if (thread->origin == NULL)
+        return 0;
+    PyObject *value = arrive(thread);
+    Py_XDECREF(value);
+    return value != NULL ? 0 : -1;
+}
+
+static int
+run_fiber(struct hub *hub, struct fiber *fiber)
+{
+    struct thread *thread = hub->thread;
+    if (fiber->state == FRESH && fiber->wait.state == READY && fiber_start(thread, fiber, fiber->run) < 0)
+        green_thread_fail(hub, fiber);
+    if (fiber->state != STARTED || fiber->wait.state != READY) {
+        Py_DECREF(fiber->object);    /* went on some other way, and left its entry behind */
+        return 0;
+    }
+    Py_DECREF(hub->home->object);    /* thread->current's; the hub has one of its own */
+    if (!fiber_hand_off(thread, fiber)) {
+        Py_INCREF(hub->home->object);
+        hub_make_ready(hub, (ring_entry)fiber);
+        return 0;
+    }
+    return hub_arrive(thread);
+}
+
+static int
+hub_turn(struct hub *hub)
+{
+    struct ring *ring = &hub->ring;
+    if (hub->attention)
+        return see_to_attention(hub);
+    if (--hub->turns <= 0) {
+        hub->turns = POLL_TURNS;
+        hub_poll(hub, false);
+    }
+    if (ring->head == ring->tail) {
+        hub_poll(hub, true);
+        return 0;
+    }
+    ring_entry entry = ring->entries[ring->head++ & ring->mask];
+    if (!(entry & 1))
+        return run_fiber(hub, (struct fiber *)entry);
+    CallbackObject *callback = (CallbackObject *)(entry & ~(ring_entry)1);
+    callback_run(hub, callback);
+    Py_DECREF(callback);
+    return 0;
+}
+
+PyObject *
+hub_loop(struct hub *hub)
+{
+    while (hub_turn(hub) == 0)
+        ;
+    return NULL;
+}

@@ -1,0 +1,183 @@
+/* The hub: the scheduler of one OS thread, with direct hand-off.
+
+   There is no scheduler greenlet on the hot path. A fiber that parks takes the next entry of the ready
+   ring and switches to it; if there is none it polls on its own stack, and when it turns out to be the
+   one made ready it goes on without a switch.
+
+   The hub *greenlet* (`home`) is where Python code of nobody in particular runs: callbacks, timers'
+   callbacks, signal handlers, the end of everything. Rules:
+
+   - The ring is one FIFO of fibers and callbacks, so that what was made ready first runs first. Whoever
+     finds a callback at its head switches to `home` and leaves the callback to it.
+   - No Python code runs on a stack that waits or is in the ring, since that code might switch. So
+     parking touches no reference count that could reach zero, and signals only raise `attention`.
+   - `home` never waits: whoever blocks on it gets BlockingSwitchOutError.
+   - The poller is asked without blocking every POLL_TURNS switches or POLL_NANOSECONDS, whichever comes
+     first, so that a full ring starves nobody.
+   - Other threads reach a hub by `remote` alone, under its lock, and wake it through an eventfd.
+   - With nothing ready, no timer, no descriptor waited for and no other thread that could unpark
+     anybody, everything is parked for ever: LoopExit in the main fiber, with a report. */
+#ifndef GOSSAMER_HUB_H
+#define GOSSAMER_HUB_H
+
+#include "../switch/fiber.h"
+#include "poller.h"
+#include "timers.h"
+
+#include <pthread.h>
+
+enum { POLL_TURNS = 128 };
+#define POLL_NANOSECONDS 5000000
+
+/* What is in the ring: a fiber, or a CallbackObject with the lowest bit set. Each owns a reference. */
+typedef uintptr_t ring_entry;
+
+struct ring {
+    ring_entry *entries;
+    uint32_t mask, head, tail;       /* head == tail: empty */
+};
+
+/* What other threads made ready. */
+struct remote {
+    pthread_mutex_t lock;
+    ring_entry *entries;
+    uint32_t count, capacity;
+    bool sleeping;                   /* the hub is in, or on its way into, a blocking poll */
+};
+
+struct hub {
+    struct thread *thread;
+    struct ring ring;
+    int turns;                       /* switches left before the next poll */
+    bool attention;                  /* something for `home` to see to first */
+    bool signals;                    /* a system call was interrupted: run the handlers */
+    bool deadlocked;                 /* nothing can end any wait */
+    bool closing;                    /* its thread ends */
+    int64_t polled_at;               /* coarse clock */
+    struct timers timers;
+    struct fiber *home;
+    GreenletObject *object;          /* the hub greenlet; owned */
+    Py_ssize_t foreign;              /* promises of other parties to unpark somebody (pool jobs) */
+    struct remote remote;
+    struct poller poller;
+};
+
+/* A call to be made on the hub greenlet: in the ring, or in the timer heap until its time comes. Whichever
+   holds it owns a reference. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *function, *args;       /* NULL once stopped or called */
+    struct timer timer;
+    struct hub *hub;                 /* while in the timer heap */
+} CallbackObject;
+
+/* A green thread: a greenlet that the hub starts, and whose end others can wait for. */
+typedef struct {
+    GreenletObject greenlet;
+    PyObject *value, *exception;
+    struct wait_queue joiners;
+    PyObject *links;                 /* list of callables to be called with it on the hub, or NULL */
+    bool finished;                   /* value and exception are final */
+} GreenThreadObject;
+
+extern PyTypeObject Hub_Type, GreenThread_Type, Callback_Type, WaitQueue_Type;
+
+/* ---- hub.c ---- */
+/* This thread's hub, made at first use. NULL with an exception set. */
+struct hub *hub_make(struct thread *thread);
+
+static inline struct hub *
+hub_get(void)
+{
+    struct thread *thread = thread_get();
+    if (unlikely(thread == NULL))
+        return NULL;
+    return likely(thread->hub != NULL) ? thread->hub : hub_make(thread);
+}
+
+void hub_free(struct hub *hub);
+
+/* The hub greenlet's loop is about to end: another takes its place. Keeps a pending exception. */
+void hub_replace_home(struct hub *hub);
+int hub_after_fork(struct hub *hub);
+
+/* Appends to the ring; takes over a reference. Growing it may fail only for lack of memory, which is
+   then fatal: the entry could not be remembered anywhere else either. */
+void hub_make_ready(struct hub *hub, ring_entry entry);
+
+/* A call of `function(*args)`; takes over nothing. New reference, or NULL with an exception set. */
+CallbackObject *callback_new(PyObject *function, PyObject *args);
+
+/* Makes the call on the hub greenlet and reports what it raises. */
+void callback_run(struct hub *hub, CallbackObject *callback);
+
+/* Has `entry` (reference taken over) made ready by its own thread. To be called from any thread. */
+void hub_make_ready_remotely(struct hub *hub, ring_entry entry);
+
+/* Moves what other threads made ready into the ring. */
+void hub_take_remote(struct hub *hub);
+
+/* Tells hub.handle_error(context, type, value, traceback) of the pending exception, which is cleared. */
+void hub_report_error(struct hub *hub, PyObject *context);
+
+/* What Hub.run() does. Returns NULL with an exception set when something was thrown into it. */
+PyObject *hub_loop(struct hub *hub);
+
+/* ---- park.c: the two ways in and out of waiting ---- */
+
+/* Prepares the current fiber to wait. Returns -1 with BlockingSwitchOutError set on the hub greenlet.
+   Between this and hub_park() no Python code may run. */
+int hub_prepare(struct hub *hub, enum wait_reason reason, uintptr_t subject);
+
+/* Adds a deadline to the prepared wait. Returns -1 with MemoryError set, the wait cancelled. */
+int hub_prepare_deadline(struct hub *hub, int64_t when);
+
+/* Parks the current fiber until it is unparked. Returns an enum wait_outcome, or -1 with an exception
+   set: an interrupt, or what was thrown or switched in by somebody who did not wait for an answer. */
+int hub_park(struct hub *hub);
+
+/* The same for hub.switch(): whoever switches in brings the answer. */
+PyObject *hub_park_for_value(struct hub *hub);
+
+/* Ends the wait of `fiber`, from any thread that holds the GIL. */
+void hub_unpark(struct fiber *fiber, enum wait_outcome outcome);
+
+/* Ends the wait of a WAITING or READY fiber of this thread with `exception`. Returns false when it does
+   not wait. */
+bool hub_interrupt(struct fiber *fiber, PyObject *exception);
+
+/* The next fiber to run, with the reference that its wait owned: the hub greenlet when something only it
+   may do comes first. Polls and sleeps as needed. */
+struct fiber *hub_next(struct hub *hub);
+
+/* The same, but only one that has not started and comes next; else NULL. */
+struct fiber *hub_next_fresh(struct hub *hub);
+
+/* Whoever arrives drops the reference to the green thread that finished just before. */
+void drop_finished(struct thread *thread);
+
+/* ---- poll.c ---- */
+void hub_poll(struct hub *hub, bool may_sleep);
+
+/* Waits until `descriptor` is ready. Outcome, or -1 with an exception set. `deadline` INT64_MAX: none. */
+int hub_wait_descriptor(struct hub *hub, int descriptor, enum direction direction, int64_t deadline);
+
+/* ---- report.c ---- */
+/* The text of LoopExit: who is parked where, waiting for what. New reference. */
+PyObject *report_parked(struct hub *hub);
+
+/* ---- green_thread.c ---- */
+_Noreturn void green_thread_main(struct thread *thread, struct fiber *self);
+
+/* One that could not be started, with the pending exception, which becomes its result. */
+void green_thread_fail(struct hub *hub, struct fiber *fiber);
+
+PyObject *core_spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
+
+/* ---- runtime_module.c ---- */
+/* A deadline for a timeout in seconds, None for none. Returns -1 with TypeError or ValueError set. */
+int deadline_from(PyObject *timeout, int64_t *deadline);
+
+int runtime_ready(PyObject *module);
+
+#endif

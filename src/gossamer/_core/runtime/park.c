@@ -1,0 +1,288 @@
+/* park and unpark: see wait.h for the states of a wait, hub.h for who runs next. */
+#include "hub.h"
+#include "../switch/transfer.h"
+
+void
+wait_queue_append(struct wait_queue *queue, struct fiber *fiber)
+{
+    fiber->wait.queue = queue;
+    fiber->wait.next = NULL;
+    fiber->wait.previous = queue->last;
+    if (queue->last != NULL)
+        queue->last->wait.next = fiber;
+    else
+        queue->first = fiber;
+    queue->last = fiber;
+    queue->length++;
+}
+
+void
+wait_queue_remove(struct fiber *fiber)
+{
+    struct wait_queue *queue = fiber->wait.queue;
+    if (queue == NULL)
+        return;
+    struct fiber *next = fiber->wait.next, *previous = fiber->wait.previous;
+    if (previous != NULL)
+        previous->wait.next = next;
+    else
+        queue->first = next;
+    if (next != NULL)
+        next->wait.previous = previous;
+    else
+        queue->last = previous;
+    queue->length--;
+    fiber->wait.queue = NULL;
+}
+
+/* Takes a fiber out of the queue that it stands in. */
+static void
+queue_leave(struct hub *hub, struct fiber *fiber)
+{
+    struct wait *wait = &fiber->wait;
+    if (wait->queue != NULL && (wait->reason == FOR_READING || wait->reason == FOR_WRITING))
+        hub->poller.waiting--;
+    wait_queue_remove(fiber);
+}
+
+/* The same for wherever its wait put it. Only its own thread may touch the timers. */
+static void
+wait_leave(struct hub *hub, struct fiber *fiber)
+{
+    queue_leave(hub, fiber);
+    timers_remove(&hub->timers, &fiber->wait.timer);
+}
+
+int
+hub_prepare(struct hub *hub, enum wait_reason reason, uintptr_t subject)
+{
+    struct fiber *self = hub->thread->current;
+    if (unlikely(self == hub->home)) {
+        PyErr_SetString(core.blocking_switch_out_error,
+                        "the hub greenlet cannot wait: run what blocks in a green thread (gossamer.spawn)");
+        return -1;
+    }
+    struct wait *wait = &self->wait;
+    wait->state = WAITING;
+    wait->outcome = UNPARKED;
+    wait->reason = (uint8_t)reason;
+    wait->subject = subject;
+    return 0;
+}
+
+int
+hub_prepare_deadline(struct hub *hub, int64_t when)
+{
+    struct fiber *self = hub->thread->current;
+    if (when == INT64_MAX)
+        return 0;
+    self->wait.timer.of_fiber = 1;
+    if (timers_add(&hub->timers, &self->wait.timer, when) == 0)
+        return 0;
+    wait_leave(hub, self);
+    self->wait.state = NOT_WAITING;
+    return -1;
+}
+
+/* ---- out of waiting ---- */
+
+void
+hub_unpark(struct fiber *fiber, enum wait_outcome outcome)
+{
+    if (fiber->wait.state != WAITING)
+        return;
+    struct thread *thread = fiber->thread;
+    struct hub *hub = thread->hub;
+    fiber->wait.outcome = (uint8_t)outcome;
+    fiber->wait.state = READY;
+    if (likely(thread == current_thread)) {
+        wait_leave(hub, fiber);
+        hub_make_ready(hub, (ring_entry)fiber);
+    }
+    else {
+        queue_leave(hub, fiber);     /* its own thread removes the timer when it takes it over */
+        hub_make_ready_remotely(hub, (ring_entry)fiber);
+    }
+}
+
+bool
+hub_interrupt(struct fiber *fiber, PyObject *exception)
+{
+    if (fiber->wait.state == NOT_WAITING)
+        return false;
+    Py_XSETREF(fiber->wait.interrupt, Py_NewRef(exception));
+    hub_unpark(fiber, UNPARKED);
+    return true;
+}
+
+/* ---- who runs next ---- */
+
+static bool
+time_to_poll(struct hub *hub)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    int64_t nanoseconds = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (--hub->turns > 0 && nanoseconds - hub->polled_at < POLL_NANOSECONDS)
+        return false;
+    hub->polled_at = nanoseconds;
+    hub->turns = POLL_TURNS;
+    return true;
+}
+
+/* Whether the ring's entry is a fiber that can be switched to at once. The hub greenlet sees to others:
+   callbacks, fibers that went on some other way meanwhile, those without memory to start. */
+static bool
+can_go_on(struct hub *hub, ring_entry entry)
+{
+    if (entry & 1)
+        return false;
+    struct fiber *fiber = (struct fiber *)entry;
+    if (fiber->wait.state != READY)
+        return false;
+    if (likely(fiber->state == STARTED))
+        return true;
+    if (fiber->state == FRESH && fiber_start(hub->thread, fiber, fiber->run) == 0)
+        return true;
+    PyErr_Clear();
+    return false;
+}
+
+struct fiber *
+hub_next(struct hub *hub)
+{
+    struct ring *ring = &hub->ring;
+    if (unlikely(time_to_poll(hub)))
+        hub_poll(hub, false);
+    while (unlikely(ring->head == ring->tail) && !hub->attention)
+        hub_poll(hub, true);
+    /* a tracer is shown the way by the hub greenlet, as gevent's is */
+    if (likely(!hub->attention && hub->thread->tracer == NULL)) {
+        ring_entry entry = ring->entries[ring->head & ring->mask];
+        if (likely(can_go_on(hub, entry))) {
+            ring->head++;
+            return (struct fiber *)entry;
+        }
+    }
+    Py_INCREF(hub->home->object);
+    return hub->home;
+}
+
+struct fiber *
+hub_next_fresh(struct hub *hub)
+{
+    struct ring *ring = &hub->ring;
+    if (unlikely(time_to_poll(hub)))
+        hub_poll(hub, false);
+    if (ring->head == ring->tail || hub->attention || hub->thread->tracer != NULL)
+        return NULL;
+    ring_entry entry = ring->entries[ring->head & ring->mask];
+    struct fiber *fiber = (struct fiber *)entry;
+    if ((entry & 1) || fiber->state != FRESH || fiber->wait.state != READY)
+        return NULL;
+    ring->head++;
+    return fiber;
+}
+
+/* ---- into waiting ---- */
+
+void
+drop_finished(struct thread *thread)
+{
+    GreenletObject *finished = thread->finished;
+    if (unlikely(finished != NULL)) {
+        thread->finished = NULL;
+        Py_DECREF(finished);
+    }
+}
+
+/* Somebody switched in who is not the hub. The wait is over; its reference to this fiber is dropped,
+   since thread->current has one now. */
+static void
+cancel_wait(struct hub *hub, struct fiber *self)
+{
+    bool waiting = self->wait.state == WAITING;
+    self->wait.state = NOT_WAITING;
+    Py_CLEAR(self->wait.interrupt);
+    if (!waiting)
+        return;                      /* the ring's entry is stale now, and owns the reference */
+    wait_leave(hub, self);
+    Py_DECREF(self->object);
+}
+
+static int
+raise_interrupt(struct fiber *self)
+{
+    PyObject *interrupt = self->wait.interrupt;
+    self->wait.interrupt = NULL;
+    PyErr_SetRaisedException(interrupt);
+    return -1;
+}
+
+/* Lets `next` run instead of the current fiber, which is resumed some day. Without memory for that one,
+   the others have their turns first. */
+static void
+hand_off(struct hub *hub, struct fiber *self, struct fiber *next)
+{
+    uint32_t tries = hub->ring.tail - hub->ring.head + 2;
+    while (next != self && !fiber_hand_off(hub->thread, next)) {
+        if (tries-- == 0)
+            Py_FatalError("gossamer: no memory to switch to any green thread");
+        if (next == hub->home)
+            Py_DECREF(next->object);
+        else
+            hub_make_ready(hub, (ring_entry)next);
+        next = hub_next(hub);
+    }
+}
+
+/* Parks the current fiber. Returns true when the hub resumed it, false when somebody switched in
+   explicitly: then `*value` is what they brought, NULL with an exception set. */
+static bool
+give_way(struct hub *hub, PyObject **value)
+{
+    struct thread *thread = hub->thread;
+    struct fiber *self = thread->current;
+    hand_off(hub, self, hub_next(hub));
+    GreenletObject *origin = thread->origin;
+    if (likely(origin == NULL)) {
+        self->wait.state = NOT_WAITING;
+        drop_finished(thread);
+        return true;
+    }
+    *value = arrive(thread);
+    cancel_wait(hub, self);
+    return false;
+}
+
+int
+hub_park(struct hub *hub)
+{
+    struct fiber *self = hub->thread->current;
+    PyObject *value = NULL;
+    if (unlikely(!give_way(hub, &value))) {
+        if (value != NULL) {
+            PyErr_Format(core.invalid_switch_error, "%R was switched to with %R while it waits for something else",
+                         self->object, value);
+            Py_DECREF(value);
+        }
+        return -1;
+    }
+    if (unlikely(self->wait.interrupt != NULL))
+        return raise_interrupt(self);
+    return self->wait.outcome;
+}
+
+PyObject *
+hub_park_for_value(struct hub *hub)
+{
+    struct fiber *self = hub->thread->current;
+    PyObject *value = NULL;
+    if (!give_way(hub, &value))
+        return value;
+    if (self->wait.interrupt != NULL) {
+        raise_interrupt(self);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,147 @@
+/* Asking what has become ready: descriptors, timers, what other threads left; sleeping until then. */
+#include "hub.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void
+unpark_all(struct wait_queue *queue, enum wait_outcome outcome)
+{
+    while (queue->first != NULL)
+        hub_unpark(queue->first, outcome);
+}
+
+static void
+events_take(struct hub *hub, int count)
+{
+    for (int i = 0; i < count; i++) {
+        bool ready[2];
+        struct pollable *pollable = poller_event(&hub->poller, &hub->poller.events[i], ready);
+        if (pollable == NULL)
+            continue;
+        for (int direction = READING; direction <= WRITING; direction++)
+            if (ready[direction])
+                unpark_all(&pollable->waiting[direction], UNPARKED);
+    }
+}
+
+static void
+timers_take(struct hub *hub)
+{
+    if (hub->timers.count == 0)
+        return;
+    int64_t now = clock_now();
+    struct timer *timer;
+    while ((timer = timers_expired(&hub->timers, now)) != NULL) {
+        if (timer->of_fiber) {
+            hub_unpark((struct fiber *)((char *)timer - offsetof(struct fiber, wait.timer)), TIMED_OUT);
+        }
+        else {
+            CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
+            callback->hub = NULL;
+            hub_make_ready(hub, (ring_entry)callback | 1);
+        }
+    }
+}
+
+/* Whether anybody but this thread's own greenlets could ever make one of them ready. */
+static bool
+others_can_unpark(struct hub *hub)
+{
+    if (hub->timers.count > 0 || hub->poller.waiting > 0 || hub->foreign > 0)
+        return true;
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+    for (PyThreadState *other = PyInterpreterState_ThreadHead(interpreter); other != NULL;
+         other = PyThreadState_Next(other))
+        if (other != hub->thread->tstate)
+            return true;
+    return false;
+}
+
+/* epoll_wait with a timeout in nanoseconds, INT64_MAX for none. Kernels before 5.11 count milliseconds:
+   rounded up, since nothing may happen before its time. */
+static int
+epoll_sleep(struct poller *poller, int64_t nanoseconds)
+{
+    struct timespec timeout = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    bool endless = nanoseconds == INT64_MAX;
+    int count = (int)syscall(SYS_epoll_pwait2, poller->epoll, poller->events, EVENTS_A_CALL,
+                             endless ? NULL : &timeout, NULL, (size_t)0);
+    if (count >= 0 || errno != ENOSYS)
+        return count;
+    int64_t milliseconds = nanoseconds / 1000000 + (nanoseconds % 1000000 > 0);
+    int most = endless ? -1 : milliseconds > INT32_MAX ? INT32_MAX : (int)milliseconds;
+    return epoll_wait(poller->epoll, poller->events, EVENTS_A_CALL, most);
+}
+
+/* Announces that this thread is about to sleep. Returns false when others left something meanwhile. */
+static bool
+may_fall_asleep(struct remote *remote)
+{
+    pthread_mutex_lock(&remote->lock);
+    remote->sleeping = remote->count == 0;
+    bool may = remote->sleeping;
+    pthread_mutex_unlock(&remote->lock);
+    return may;
+}
+
+static int
+hub_sleep(struct hub *hub)
+{
+    int64_t nanoseconds = INT64_MAX;
+    if (hub->timers.count > 0) {
+        nanoseconds = hub->timers.heap[0].when - clock_now();
+        if (nanoseconds <= 0)
+            return 0;
+    }
+    else if (!others_can_unpark(hub)) {
+        hub->deadlocked = hub->attention = true;
+        return 0;
+    }
+    if (!may_fall_asleep(&hub->remote))
+        return 0;
+    PyThreadState *tstate = PyEval_SaveThread();
+    int count = epoll_sleep(&hub->poller, nanoseconds);
+    int error = errno;
+    PyEval_RestoreThread(tstate);
+    hub->remote.sleeping = false;
+    if (count >= 0)
+        return count;
+    if (error != EINTR)
+        Py_FatalError("gossamer: epoll_wait failed; was the hub's descriptor closed?");
+    hub->signals = hub->attention = true;
+    return 0;
+}
+
+void
+hub_poll(struct hub *hub, bool may_sleep)
+{
+    int count = epoll_wait(hub->poller.epoll, hub->poller.events, EVENTS_A_CALL, 0);
+    hub_take_remote(hub);
+    if (count <= 0 && may_sleep && hub->ring.head == hub->ring.tail)
+        count = hub_sleep(hub);
+    if (count > 0)
+        events_take(hub, count);
+    hub_take_remote(hub);
+    timers_take(hub);
+}
+
+int
+hub_wait_descriptor(struct hub *hub, int descriptor, enum direction direction, int64_t deadline)
+{
+    struct pollable *pollable = poller_get(&hub->poller, descriptor);
+    if (pollable == NULL)
+        return -1;
+    int armed = poller_arm(&hub->poller, descriptor, pollable);
+    if (armed <= 0)
+        return armed < 0 ? -1 : UNPARKED;
+    if (hub_prepare(hub, direction == READING ? FOR_READING : FOR_WRITING, (uintptr_t)descriptor) < 0)
+        return -1;
+    wait_queue_append(&pollable->waiting[direction], hub->thread->current);
+    hub->poller.waiting++;
+    if (hub_prepare_deadline(hub, deadline) < 0)
+        return -1;
+    return hub_park(hub);
+}

@@ -1,0 +1,505 @@
+/* The runtime as floor 2 and the tests see it: types and functions of gossamer._core. */
+#include "hub.h"
+
+#include <math.h>
+#include <stddef.h>
+
+int
+deadline_from(PyObject *timeout, int64_t *deadline)
+{
+    *deadline = INT64_MAX;
+    if (timeout == Py_None)
+        return 0;
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred())
+        return -1;
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "a time in seconds must be a number, not nan");
+        return -1;
+    }
+    *deadline = deadline_after(seconds);
+    return 0;
+}
+
+/* ---- functions ---- */
+
+static PyObject *
+core_get_hub(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = hub_get();
+    return hub != NULL ? Py_NewRef((PyObject *)hub->object) : NULL;
+}
+
+static PyObject *
+core_set_hub_class(PyObject *Py_UNUSED(module), PyObject *type)
+{
+    if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, &Hub_Type))
+        return PyErr_Format(PyExc_TypeError, "the hub class must be a subclass of Hub, not %R", type);
+    Py_SETREF(core.hub_class, Py_NewRef(type));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+core_sleep(PyObject *Py_UNUSED(module), PyObject *seconds)
+{
+    struct hub *hub = hub_get();
+    double duration = PyFloat_AsDouble(seconds);
+    if (hub == NULL || (duration == -1.0 && PyErr_Occurred()))
+        return NULL;
+    int64_t deadline;
+    if (duration > 0 || isnan(duration)) {
+        if (deadline_from(seconds, &deadline) < 0 || hub_prepare(hub, FOR_TIME, 0) < 0
+            || hub_prepare_deadline(hub, deadline) < 0)
+            return NULL;
+    }
+    else {
+        if (hub_prepare(hub, FOR_TURN, 0) < 0)
+            return NULL;
+        hub->thread->current->wait.state = READY;
+        hub_make_ready(hub, (ring_entry)hub->thread->current);
+    }
+    return hub_park(hub) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+wait_for(PyObject *args, PyObject *kwargs, enum direction direction)
+{
+    static char *names[] = {"fd", "timeout", NULL};
+    int descriptor;
+    PyObject *timeout = Py_None;
+    int64_t deadline;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|O", names, &descriptor, &timeout)
+        || deadline_from(timeout, &deadline) < 0)
+        return NULL;
+    struct hub *hub = hub_get();
+    int outcome = hub != NULL ? hub_wait_descriptor(hub, descriptor, direction, deadline) : -1;
+    return outcome < 0 ? NULL : PyBool_FromLong(outcome == UNPARKED);
+}
+
+static PyObject *
+core_wait_read(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    return wait_for(args, kwargs, READING);
+}
+
+static PyObject *
+core_wait_write(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    return wait_for(args, kwargs, WRITING);
+}
+
+static PyObject *
+core_interrupt(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *greenlet, *exception;
+    if (!PyArg_ParseTuple(args, "O!O:interrupt", &Greenlet_Type, &greenlet, &exception))
+        return NULL;
+    if (!PyExceptionInstance_Check(exception))
+        return PyErr_Format(PyExc_TypeError, "interrupt() needs an exception instance, not %s",
+                            Py_TYPE(exception)->tp_name);
+    return PyBool_FromLong(hub_interrupt(((GreenletObject *)greenlet)->fiber, exception));
+}
+
+static PyObject *
+core_after_fork_in_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct thread *thread = current_thread;
+    if (thread != NULL && thread->hub != NULL && hub_after_fork(thread->hub) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---- callbacks ---- */
+
+CallbackObject *
+callback_new(PyObject *function, PyObject *args)
+{
+    CallbackObject *callback = PyObject_New(CallbackObject, &Callback_Type);
+    if (callback == NULL)
+        return NULL;
+    callback->function = Py_NewRef(function);
+    callback->args = Py_NewRef(args);
+    callback->timer = (struct timer){0};
+    callback->hub = NULL;
+    return callback;
+}
+
+static void
+Callback_dealloc(PyObject *self)
+{
+    CallbackObject *callback = (CallbackObject *)self;
+    Py_XDECREF(callback->function);
+    Py_XDECREF(callback->args);
+    PyObject_Free(self);
+}
+
+static PyObject *
+Callback_stop(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    CallbackObject *callback = (CallbackObject *)self;
+    Py_CLEAR(callback->function);
+    Py_CLEAR(callback->args);
+    if (callback->hub != NULL) {
+        timers_remove(&callback->hub->timers, &callback->timer);
+        callback->hub = NULL;
+        Py_DECREF(self);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Callback_get_pending(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((CallbackObject *)self)->function != NULL);
+}
+
+static PyMethodDef callback_methods[] = {
+    {"stop", Callback_stop, METH_NOARGS, "stop($self, /)\n--\n\nDo not make the call after all."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef callback_attributes[] = {
+    {"pending", Callback_get_pending, NULL, "Whether the call is still to be made.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject Callback_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "gossamer._core.Callback",
+    .tp_doc = "A call that the hub greenlet is to make.",
+    .tp_basicsize = sizeof(CallbackObject),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = Callback_dealloc,
+    .tp_methods = callback_methods,
+    .tp_getset = callback_attributes,
+};
+
+static CallbackObject *
+callback_from(const char *name, PyObject *args, Py_ssize_t first)
+{
+    if (PyTuple_GET_SIZE(args) <= first || !PyCallable_Check(PyTuple_GET_ITEM(args, first))) {
+        PyErr_Format(PyExc_TypeError, "%s() needs a function to call", name);
+        return NULL;
+    }
+    PyObject *rest = PyTuple_GetSlice(args, first + 1, PyTuple_GET_SIZE(args));
+    CallbackObject *callback = rest != NULL ? callback_new(PyTuple_GET_ITEM(args, first), rest) : NULL;
+    Py_XDECREF(rest);
+    return callback;
+}
+
+/* ---- the hub greenlet ---- */
+
+static struct hub *
+hub_of(PyObject *self)
+{
+    for (struct thread *thread = core.threads; thread != NULL; thread = thread->next)
+        if (thread->hub != NULL && (PyObject *)thread->hub->object == self)
+            return thread->hub;
+    PyErr_SetString(core.error, "this hub is not in use any more");
+    return NULL;
+}
+
+static PyObject *
+Hub_run(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = hub_of(self);
+    if (hub == NULL)
+        return NULL;
+    if (hub->thread != current_thread || hub->thread->current != hub->home) {
+        PyErr_SetString(core.error, "the hub's loop runs on the hub greenlet alone: switch() to it");
+        return NULL;
+    }
+    PyObject *result = hub_loop(hub);
+    hub_replace_home(hub);
+    return result;
+}
+
+static PyObject *
+Hub_switch(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = hub_of(self);
+    if (hub == NULL)
+        return NULL;
+    if (hub->thread != current_thread) {
+        PyErr_SetString(core.error, "Cannot switch to a different thread: this hub is another thread's");
+        return NULL;
+    }
+    if (hub_prepare(hub, FOR_HUB, 0) < 0)
+        return NULL;
+    return hub_park_for_value(hub);
+}
+
+static PyObject *
+Hub_run_callback(PyObject *self, PyObject *args)
+{
+    struct hub *hub = hub_of(self);
+    CallbackObject *callback = hub != NULL ? callback_from("run_callback", args, 0) : NULL;
+    if (callback == NULL)
+        return NULL;
+    Py_INCREF(callback);
+    if (hub->thread == current_thread)
+        hub_make_ready(hub, (ring_entry)callback | 1);
+    else
+        hub_make_ready_remotely(hub, (ring_entry)callback | 1);
+    return (PyObject *)callback;
+}
+
+static PyObject *
+Hub_call_later(PyObject *self, PyObject *args)
+{
+    struct hub *hub = hub_of(self);
+    int64_t when;
+    if (hub == NULL)
+        return NULL;
+    if (hub->thread != current_thread)
+        return PyErr_Format(core.error, "call_later() is for the hub of the calling thread");
+    if (PyTuple_GET_SIZE(args) == 0)
+        return PyErr_Format(PyExc_TypeError, "call_later() needs a time in seconds and a function");
+    if (deadline_from(PyTuple_GET_ITEM(args, 0), &when) < 0)
+        return NULL;
+    CallbackObject *callback = callback_from("call_later", args, 1);
+    if (callback == NULL)
+        return NULL;
+    if (timers_add(&hub->timers, &callback->timer, when) < 0) {
+        Py_DECREF(callback);
+        return NULL;
+    }
+    callback->hub = hub;
+    return Py_NewRef((PyObject *)callback);
+}
+
+static PyObject *
+Hub_handle_error(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    PyObject *context, *type, *value, *traceback;
+    if (!PyArg_ParseTuple(args, "OOOO:handle_error", &context, &type, &value, &traceback))
+        return NULL;
+    if (PyExceptionInstance_Check(value))
+        PyErr_SetRaisedException(Py_NewRef(value));
+    else
+        PyErr_SetObject(type, value);
+    PySys_FormatStderr("%R failed:\n", context);
+    PyErr_Print();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef hub_methods[] = {
+    {"run", Hub_run, METH_NOARGS, "run($self, /)\n--\n\nThe loop of the hub. Never returns."},
+    {"switch", Hub_switch, METH_NOARGS,
+     "switch($self, /)\n--\n\n"
+     "Park the calling greenlet until somebody switches to it; return what they bring."},
+    {"run_callback", Hub_run_callback, METH_VARARGS,
+     "run_callback($self, function, /, *args)\n--\n\n"
+     "Have function(*args) called on the hub greenlet, in turn. May be called from any thread."},
+    {"call_later", Hub_call_later, METH_VARARGS,
+     "call_later($self, seconds, function, /, *args)\n--\n\n"
+     "Have function(*args) called on the hub greenlet in `seconds` seconds. Returns a Callback to stop it."},
+    {"handle_error", Hub_handle_error, METH_VARARGS,
+     "handle_error($self, context, type, value, tb, /)\n--\n\n"
+     "Called with what a callback or a green thread, the context, raised. Prints it to sys.stderr."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject Hub_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "gossamer._core.Hub",
+    .tp_doc = "The greenlet on which a thread's callbacks run: see get_hub().",
+    .tp_basicsize = sizeof(GreenletObject),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_base = &Greenlet_Type,
+    .tp_dealloc = Greenlet_dealloc,
+    .tp_finalize = Greenlet_finalize,
+    .tp_traverse = Greenlet_traverse,
+    .tp_clear = Greenlet_clear,
+    .tp_methods = hub_methods,
+};
+
+/* ---- wait queues ---- */
+
+typedef struct {
+    PyObject_HEAD
+    struct wait_queue queue;
+    PyObject *about;
+} WaitQueueObject;
+
+static PyObject *
+WaitQueue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"about", NULL};
+    PyObject *about = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:WaitQueue", names, &about))
+        return NULL;
+    WaitQueueObject *self = (WaitQueueObject *)type->tp_alloc(type, 0);
+    if (self != NULL && about != Py_None)
+        self->about = Py_XNewRef(about);
+    return (PyObject *)self;
+}
+
+static int
+WaitQueue_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(((WaitQueueObject *)self)->about);
+    return 0;
+}
+
+static int
+WaitQueue_clear(PyObject *self)
+{
+    Py_CLEAR(((WaitQueueObject *)self)->about);
+    return 0;
+}
+
+static void
+WaitQueue_dealloc(PyObject *self)
+{
+    PyObject_GC_UnTrack(self);
+    struct wait_queue *queue = &((WaitQueueObject *)self)->queue;
+    while (queue->first != NULL)
+        wait_queue_remove(queue->first);
+    WaitQueue_clear(self);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyObject *
+WaitQueue_park(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"timeout", NULL};
+    WaitQueueObject *object = (WaitQueueObject *)self;
+    PyObject *timeout = Py_None;
+    int64_t deadline;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:park", names, &timeout)
+        || deadline_from(timeout, &deadline) < 0)
+        return NULL;
+    struct hub *hub = hub_get();
+    if (hub == NULL || hub_prepare(hub, FOR_QUEUE, (uintptr_t)object->about) < 0)
+        return NULL;
+    wait_queue_append(&object->queue, hub->thread->current);
+    if (hub_prepare_deadline(hub, deadline) < 0)
+        return NULL;
+    int outcome = hub_park(hub);
+    return outcome < 0 ? NULL : PyBool_FromLong(outcome == UNPARKED);
+}
+
+static PyObject *
+WaitQueue_unpark(PyObject *self, PyObject *args)
+{
+    struct wait_queue *queue = &((WaitQueueObject *)self)->queue;
+    Py_ssize_t most = 1, count = 0;
+    if (!PyArg_ParseTuple(args, "|n:unpark", &most))
+        return NULL;
+    for (; count < most && queue->first != NULL; count++)
+        hub_unpark(queue->first, UNPARKED);
+    return PyLong_FromSsize_t(count);
+}
+
+static Py_ssize_t
+WaitQueue_length(PyObject *self)
+{
+    return ((WaitQueueObject *)self)->queue.length;
+}
+
+static PyMethodDef wait_queue_methods[] = {
+    {"park", (PyCFunction)(void (*)(void))WaitQueue_park, METH_VARARGS | METH_KEYWORDS,
+     "park($self, /, timeout=None)\n--\n\n"
+     "Wait until unparked: True; or `timeout` seconds: False."},
+    {"unpark", WaitQueue_unpark, METH_VARARGS,
+     "unpark($self, count=1, /)\n--\n\n"
+     "End the waits of the first `count` greenlets, from any thread. Returns how many there were."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PySequenceMethods wait_queue_sequence = {.sq_length = WaitQueue_length};
+
+PyTypeObject WaitQueue_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "gossamer._core.WaitQueue",
+    .tp_doc = "WaitQueue(about=None)\n--\n\n"
+              "Greenlets that wait for the same thing, first come first served. `about` names it in reports.",
+    .tp_basicsize = sizeof(WaitQueueObject),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_new = WaitQueue_new,
+    .tp_dealloc = WaitQueue_dealloc,
+    .tp_traverse = WaitQueue_traverse,
+    .tp_clear = WaitQueue_clear,
+    .tp_methods = wait_queue_methods,
+    .tp_as_sequence = &wait_queue_sequence,
+};
+
+/* ---- into the module ---- */
+
+static PyMethodDef functions[] = {
+    {"get_hub", core_get_hub, METH_NOARGS, "get_hub()\n--\n\nThe calling thread's hub greenlet."},
+    {"set_hub_class", core_set_hub_class, METH_O,
+     "set_hub_class(type, /)\n--\n\nThe class of hubs made from now on: a subclass of Hub."},
+    {"spawn", (PyCFunction)(void (*)(void))core_spawn, METH_FASTCALL | METH_KEYWORDS,
+     "spawn(function, /, *args, **kwargs)\n--\n\nA new green thread that runs function(*args, **kwargs)."},
+    {"sleep", core_sleep, METH_O,
+     "sleep(seconds, /)\n--\n\nWait that long, or with 0 let everybody who is ready go first."},
+    {"wait_read", (PyCFunction)(void (*)(void))core_wait_read, METH_VARARGS | METH_KEYWORDS,
+     "wait_read(fd, timeout=None)\n--\n\nWait until a descriptor can be read: True; or so many seconds: False."},
+    {"wait_write", (PyCFunction)(void (*)(void))core_wait_write, METH_VARARGS | METH_KEYWORDS,
+     "wait_write(fd, timeout=None)\n--\n\nWait until a descriptor can be written: True; or so many seconds: False."},
+    {"interrupt", core_interrupt, METH_VARARGS,
+     "interrupt(greenlet, exception, /)\n--\n\n"
+     "End the wait of a parked greenlet with an exception. False when it does not wait for the hub."},
+    {"_after_fork_in_child", core_after_fork_in_child, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+exception_add(PyObject *module, PyObject **place, const char *name, const char *doc, PyObject *base)
+{
+    *place = PyErr_NewExceptionWithDoc(name, doc, base, NULL);
+    return *place != NULL ? PyModule_AddObjectRef(module, strrchr(name, '.') + 1, *place) : -1;
+}
+
+static int
+exceptions_add(PyObject *module)
+{
+    if (exception_add(module, &core.loop_exit, "gossamer.exceptions.LoopExit",
+                      "Everything is parked for ever; the text says who waits where for what.", PyExc_Exception) < 0)
+        return -1;
+    if (exception_add(module, &core.blocking_switch_out_error, "gossamer.exceptions.BlockingSwitchOutError",
+                      "Something on the hub greenlet tried to wait.", PyExc_AssertionError) < 0)
+        return -1;
+    return exception_add(module, &core.invalid_switch_error, "gossamer.exceptions.InvalidSwitchError",
+                         "A waiting greenlet was switched to by somebody it does not wait for.",
+                         PyExc_AssertionError);
+}
+
+static int
+types_add(PyObject *module)
+{
+    PyTypeObject *types[] = {&Hub_Type, &GreenThread_Type, &Callback_Type, &WaitQueue_Type};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (PyModule_AddType(module, types[i]) < 0)
+            return -1;
+    core.hub_class = Py_NewRef((PyObject *)&Hub_Type);
+    return 0;
+}
+
+/* Descriptors that a child shares with its parent are exchanged right after a fork. */
+static int
+fork_hook_add(PyObject *module)
+{
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *hook = os != NULL ? PyObject_GetAttrString(module, "_after_fork_in_child") : NULL;
+    PyObject *add = hook != NULL ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    PyObject *kwargs = add != NULL ? Py_BuildValue("{s:O}", "after_in_child", hook) : NULL;
+    PyObject *result = kwargs != NULL ? PyObject_Call(add, core.empty_tuple, kwargs) : NULL;
+    int status = result != NULL ? 0 : -1;
+    Py_XDECREF(result);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(add);
+    Py_XDECREF(hook);
+    Py_XDECREF(os);
+    return status;
+}
+
+int
+runtime_ready(PyObject *module)
+{
+    if (PyModule_AddFunctions(module, functions) < 0 || exceptions_add(module) < 0 || types_add(module) < 0)
+        return -1;
+    return fork_hook_add(module);
+}

@@ -1,0 +1,73 @@
+/* Waiting, as a fiber sees it. The only two ways in and out are hub_park() and hub_unpark().
+
+   A fiber's wait is in one of three states:
+
+       NOT_WAITING --park--> WAITING --unpark, timeout, interrupt--> READY --its turn--> NOT_WAITING
+
+   Invariants:
+   - While WAITING or READY, the wait owns one reference to the fiber's object: the one that
+     thread->current held while it ran. It goes back there when the fiber goes on. Nothing else has to
+     keep a waiting green thread alive, and no reference is counted on the way.
+   - WAITING: the fiber stands in at most one wait queue, and in the timer heap if it has a deadline.
+     READY: in neither, but in its hub's ready ring.
+   - `interrupt` is raised by whoever the fiber called to wait, in place of an answer.
+   - Somebody who knows the greenlet can always switch into it explicitly. It finds itself running while
+     still WAITING or READY, and takes itself out of wherever it stood (hub_arrive). A ring entry left
+     behind then is stale, and skipped. */
+#ifndef GOSSAMER_WAIT_H
+#define GOSSAMER_WAIT_H
+
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fiber;
+
+/* FIFO of waiting fibers, linked through their `wait`. All zero is an empty one. */
+struct wait_queue {
+    struct fiber *first, *last;
+    Py_ssize_t length;
+};
+
+enum wait_state { NOT_WAITING, WAITING, READY };
+
+/* Why a wait ended. */
+enum wait_outcome {
+    UNPARKED,
+    TIMED_OUT,
+    DESCRIPTOR_CLOSED,
+};
+
+/* What is waited for, for reports. `subject` is a descriptor, or an object that outlives the wait. */
+enum wait_reason {
+    FOR_HUB,                         /* hub.switch(): whoever switches back */
+    FOR_TURN,                        /* ready, and waiting for its turn */
+    FOR_TIME,
+    FOR_READING,                     /* subject: descriptor */
+    FOR_WRITING,
+    FOR_QUEUE,                       /* subject: what the wait queue's owner said it is, or NULL */
+    FOR_GREEN_THREAD,                /* subject: the one that is joined */
+};
+
+/* Something in the timer heap: part of a fiber's wait, or of a Timer object. */
+struct timer {
+    uint32_t place;                  /* 1 + index in the heap; 0: not in it */
+    uint32_t of_fiber;               /* 1: inside a fiber's wait; 0: inside a TimerObject */
+};
+
+struct wait {
+    uint8_t state;                   /* enum wait_state */
+    uint8_t outcome;                 /* enum wait_outcome */
+    uint8_t reason;                  /* enum wait_reason */
+    struct timer timer;
+    struct wait_queue *queue;
+    struct fiber *next, *previous;   /* in `queue` */
+    PyObject *interrupt;             /* owned exception, or NULL */
+    uintptr_t subject;
+};
+
+void wait_queue_append(struct wait_queue *queue, struct fiber *fiber);
+void wait_queue_remove(struct fiber *fiber);
+
+#endif

@@ -1,0 +1,55 @@
+/* The parts of a switch that the hub uses too: see transfer.c. */
+#ifndef GOSSAMER_TRANSFER_H
+#define GOSSAMER_TRANSFER_H
+
+#include "fiber.h"
+
+struct message {
+    PyObject *value, *kwargs;        /* owned; value NULL: an exception is set */
+    enum value_shape shape;
+};
+
+PyObject *arrive_attentively(struct thread *thread, GreenletObject *origin, PyObject *value);
+
+/* On the stack just entered by a transfer: takes out what was sent. The reference to the fiber that was
+   left is dropped here: it may be the last one, and then other Python code runs first. */
+static inline __attribute__((always_inline)) PyObject *
+arrive(struct thread *thread)
+{
+    PyObject *value = thread->value;
+    GreenletObject *origin = thread->origin;
+    thread->value = NULL;
+    thread->origin = NULL;
+    if (unlikely(thread->attention))
+        return arrive_attentively(thread, origin, value);
+    Py_DECREF(origin);
+    return value;
+}
+
+/* Gives a FRESH fiber its `run` (taken over), stack and first state; it is parked then. Returns -1 with
+   MemoryError set; it keeps the `run` and stays FRESH. */
+int fiber_start(struct thread *thread, struct fiber *fiber, PyObject *run);
+
+/* Lets a parked fiber of this thread go on, with no value and no origin. The caller's reference to it
+   becomes that of thread->current; the current fiber's has been handed to its wait before. Returns false
+   when there is no memory for it, and nothing has happened. */
+bool fiber_hand_off(struct thread *thread, struct fiber *next);
+
+/* GreenletExit that reaches the end of a greenlet is its result: takes it, or returns NULL. */
+PyObject *exit_as_value(void);
+
+/* Drops what the finished call held; `failed`: an exception is set, and stays so. */
+void fiber_tidy(struct fiber *self, bool failed);
+
+/* The rest of a finished fiber's life: hands `message` to the nearest ancestor that takes it. */
+_Noreturn void fiber_bequeath(struct thread *thread, struct fiber *self, struct message message);
+
+/* The last switch of a finished fiber, to a parked one whose reference is taken over. `origin` is what
+   that one is told of where control comes from: NULL for a hand-off by the hub. */
+_Noreturn void leave_for_good(struct thread *thread, struct fiber *self, struct fiber *next,
+                              GreenletObject *origin);
+
+/* Exchanges a finished fiber for one that starts, on the very stack they run on. */
+void fiber_adopt_stack(struct thread *thread, struct fiber *finished, struct fiber *fresh);
+
+#endif
