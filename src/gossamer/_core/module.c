@@ -4,7 +4,7 @@
    greenlets keep thread states of one interpreter apart, not those of several. */
 #include "switch/fiber.h"
 #include "switch/datastack.h"
-#include "runtime/hub.h"
+#include "../_points/points.h"
 
 struct core core;
 
@@ -64,6 +64,11 @@ exceptions_make(PyObject *module)
 static int
 refuse_elsewhere(void)
 {
+#ifdef Py_GIL_DISABLED
+    PyErr_SetString(PyExc_ImportError,
+                    "gossamer does not work on free-threaded builds of CPython yet; use an ordinary build");
+    return -1;
+#endif
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError,
                         "gossamer works in the main interpreter only, not in sub-interpreters; "
@@ -86,7 +91,7 @@ core_exec(PyObject *module)
     if (refuse_elsewhere() < 0 || slot_pool_configure() < 0)
         return -1;
     if (strings_make() < 0 || exceptions_make(module) < 0 || greenlet_type_ready(module) < 0
-        || runtime_ready(module) < 0)
+        || runtime_ready(module) < 0 || points_ready(module) < 0)
         return -1;
     PyObject *capsule = c_api_capsule();
     int result = PyModule_AddObjectRef(module, "_C_API", capsule);

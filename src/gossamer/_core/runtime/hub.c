@@ -92,9 +92,22 @@ home_new(struct thread *thread, struct hub *hub)
     return home;
 }
 
+static int
+first_hub(void)
+{
+    int (*hook)(void) = core.first_hub_hook;
+    core.first_hub_hook = NULL;
+    if (hook == NULL || hook() == 0)
+        return 0;
+    core.first_hub_hook = hook;
+    return -1;
+}
+
 struct hub *
 hub_make(struct thread *thread)
 {
+    if (first_hub() < 0)
+        return NULL;
     struct hub *hub = calloc(1, sizeof *hub);
     ring_entry *entries = malloc(64 * sizeof *entries);
     if (hub == NULL || entries == NULL) {

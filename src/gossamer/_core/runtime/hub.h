@@ -136,6 +136,9 @@ int hub_prepare_deadline(struct hub *hub, int64_t when);
    set: an interrupt, or what was thrown or switched in by somebody who did not wait for an answer. */
 int hub_park(struct hub *hub);
 
+/* Parks the current fiber for so many seconds; 0: until everybody who is ready has had a turn. */
+int hub_pause(struct hub *hub, double seconds);
+
 /* The same for hub.switch(): whoever switches in brings the answer. */
 PyObject *hub_park_for_value(struct hub *hub);
 

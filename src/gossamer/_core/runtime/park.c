@@ -17,6 +17,20 @@ wait_queue_append(struct wait_queue *queue, struct fiber *fiber)
 }
 
 void
+wait_queue_prepend(struct wait_queue *queue, struct fiber *fiber)
+{
+    fiber->wait.queue = queue;
+    fiber->wait.previous = NULL;
+    fiber->wait.next = queue->first;
+    if (queue->first != NULL)
+        queue->first->wait.previous = fiber;
+    else
+        queue->last = fiber;
+    queue->first = fiber;
+    queue->length++;
+}
+
+void
 wait_queue_remove(struct fiber *fiber)
 {
     struct wait_queue *queue = fiber->wait.queue;
@@ -285,4 +299,20 @@ hub_park_for_value(struct hub *hub)
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+int
+hub_pause(struct hub *hub, double seconds)
+{
+    if (hub_prepare(hub, seconds > 0 ? FOR_TIME : FOR_TURN, 0) < 0)
+        return -1;
+    if (seconds > 0) {
+        if (hub_prepare_deadline(hub, deadline_after(seconds)) < 0)
+            return -1;
+    }
+    else {
+        hub->thread->current->wait.state = READY;
+        hub_make_ready(hub, (ring_entry)hub->thread->current);
+    }
+    return hub_park(hub);
 }

@@ -46,19 +46,9 @@ core_sleep(PyObject *Py_UNUSED(module), PyObject *seconds)
     double duration = PyFloat_AsDouble(seconds);
     if (hub == NULL || (duration == -1.0 && PyErr_Occurred()))
         return NULL;
-    int64_t deadline;
-    if (duration > 0 || isnan(duration)) {
-        if (deadline_from(seconds, &deadline) < 0 || hub_prepare(hub, FOR_TIME, 0) < 0
-            || hub_prepare_deadline(hub, deadline) < 0)
-            return NULL;
-    }
-    else {
-        if (hub_prepare(hub, FOR_TURN, 0) < 0)
-            return NULL;
-        hub->thread->current->wait.state = READY;
-        hub_make_ready(hub, (ring_entry)hub->thread->current);
-    }
-    return hub_park(hub) < 0 ? NULL : Py_NewRef(Py_None);
+    if (isnan(duration))
+        return PyErr_Format(PyExc_ValueError, "a time in seconds must be a number, not nan");
+    return hub_pause(hub, duration) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *

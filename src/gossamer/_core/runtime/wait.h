@@ -68,6 +68,7 @@ struct wait {
 };
 
 void wait_queue_append(struct wait_queue *queue, struct fiber *fiber);
+void wait_queue_prepend(struct wait_queue *queue, struct fiber *fiber);
 void wait_queue_remove(struct fiber *fiber);
 
 #endif

@@ -27,6 +27,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <pythread.h>
 
 #if PY_VERSION_HEX < 0x030b0000 || PY_VERSION_HEX >= 0x03100000
 #  error "Gossamer knows the interpreter's inner layout for CPython 3.11 to 3.15 only"
@@ -451,6 +452,127 @@ object_forget_finalized(PyObject *object)
     object->ob_gc_bits &= (uint8_t)~2;
 #else
     ((uintptr_t *)object)[-1] &= ~(uintptr_t)1;  /* PyGC_Head._gc_prev */
+#endif
+}
+
+/* ---- inside _thread's lock objects ----
+
+   Both kinds are taken and released here without a call through Python; points probe at installation
+   that they look like this (lock_layout_is_known). Up to 3.13 they hold a pointer to a lock of the thread
+   library, from 3.14 on a one-byte mutex. */
+
+struct lock_layout {
+    PyObject_HEAD
+#if PY_VERSION_HEX < 0x030e0000
+    PyThread_type_lock lock;
+    PyObject *weakrefs;
+    char locked;
+#else
+    PyMutex lock;
+#endif
+};
+
+struct rlock_layout {
+    PyObject_HEAD
+#if PY_VERSION_HEX < 0x030e0000
+    PyThread_type_lock lock;
+    unsigned long owner;
+    unsigned long count;             /* 0: free */
+#else
+    PyMutex lock;
+    unsigned long long owner;        /* 0: free */
+    size_t level;                    /* acquired once: 0 */
+#endif
+};
+
+#if PY_VERSION_HEX < 0x030e0000
+static inline bool
+low_level_lock_try(PyThread_type_lock *lock)
+{
+    return PyThread_acquire_lock_timed(*lock, 0, 0) == PY_LOCK_ACQUIRED;
+}
+
+static inline void
+low_level_lock_release(PyThread_type_lock *lock)
+{
+    PyThread_release_lock(*lock);
+}
+#else
+static inline bool
+low_level_lock_try(PyMutex *lock)
+{
+    uint8_t bits = __atomic_load_n(&lock->_bits, __ATOMIC_RELAXED);
+    return !(bits & 1)
+        && __atomic_compare_exchange_n(&lock->_bits, &bits, bits | 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static inline void
+low_level_lock_release(PyMutex *lock)
+{
+    PyMutex_Unlock(lock);
+}
+#endif
+
+static inline bool
+lock_is_locked(PyObject *lock)
+{
+#if PY_VERSION_HEX < 0x030e0000
+    return ((struct lock_layout *)lock)->locked;
+#else
+    return ((struct lock_layout *)lock)->lock._bits & 1;
+#endif
+}
+
+static inline bool
+lock_try(PyObject *object)
+{
+    struct lock_layout *lock = (struct lock_layout *)object;
+    if (!low_level_lock_try(&lock->lock))
+        return false;
+#if PY_VERSION_HEX < 0x030e0000
+    lock->locked = 1;
+#endif
+    return true;
+}
+
+/* Of a locked one. */
+static inline void
+lock_release(PyObject *object)
+{
+    struct lock_layout *lock = (struct lock_layout *)object;
+#if PY_VERSION_HEX < 0x030e0000
+    lock->locked = 0;
+#endif
+    low_level_lock_release(&lock->lock);
+}
+
+static inline unsigned long
+rlock_owner(PyObject *rlock)
+{
+    return (unsigned long)((struct rlock_layout *)rlock)->owner;
+}
+
+/* How often its owner has acquired it. */
+static inline unsigned long
+rlock_count(PyObject *object)
+{
+    struct rlock_layout *rlock = (struct rlock_layout *)object;
+#if PY_VERSION_HEX < 0x030e0000
+    return rlock->count;
+#else
+    return rlock->owner != 0 ? rlock->level + 1 : 0;
+#endif
+}
+
+static inline void
+rlock_set(PyObject *object, unsigned long owner, unsigned long count)
+{
+    struct rlock_layout *rlock = (struct rlock_layout *)object;
+    rlock->owner = owner;
+#if PY_VERSION_HEX < 0x030e0000
+    rlock->count = count;
+#else
+    rlock->level = count > 0 ? count - 1 : 0;
 #endif
 }
 

@@ -31,7 +31,7 @@
 
 #include "cpython.h"
 #include "stack.h"
-#include "../runtime/wait.h"
+#include "../runtime/parking_lot.h"
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
@@ -110,6 +110,7 @@ struct thread {
 struct core {
     PyObject *greenlet_exit, *error;
     PyObject *loop_exit, *blocking_switch_out_error, *invalid_switch_error;
+    int (*first_hub_hook)(void);     /* called once, when a thread gets the first hub; or NULL */
     PyObject *hub_class;             /* what get_hub() makes: Hub_Type or a subclass */
     PyObject *empty_tuple;
     PyObject *str_run;
@@ -121,6 +122,7 @@ struct core {
     Py_ssize_t alive;                /* started and unfinished, mains not included */
     Py_ssize_t copied_out;
     Py_ssize_t leaked;
+    struct parking_lot lot;
 };
 extern struct core core;
 

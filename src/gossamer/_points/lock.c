@@ -1,0 +1,141 @@
+/* _thread.lock: green threads wait in the parking lot, native threads in the lock itself.
+
+   What is held is always the lock below, so that the two exclude each other, and locks made before there
+   was any green thread are as good as others. A green waiter is woken by whoever releases the lock,
+   in whatever thread, and tries again: a native thread or a newcomer may have been faster, and then it
+   waits on, ahead of the others.
+
+   Every way to release a lock from Python is a waker: release, release_lock, __exit__. The lock that the
+   interpreter itself releases (at the end of a native thread, up to 3.12) is the business of thread.c. */
+#include "locks.h"
+
+#include <math.h>
+
+static PyObject *point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+static PyObject *point_release(PyObject *self, PyObject *const *args, Py_ssize_t count);
+
+static bool lock_probe(void);
+
+#define LOCK_POINT(method, ours, convention, sort) \
+    {.module = "_thread", .type = "LockType", .name = method, .function = (PyCFunction)(void (*)(void))ours, \
+     .flags = convention, .kind = sort, .group = "lock", .probe = lock_probe}
+
+struct point lock_points[] = {
+    LOCK_POINT("acquire", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
+    LOCK_POINT("acquire_lock", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
+    LOCK_POINT("__enter__", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
+    LOCK_POINT("release", point_release, METH_FASTCALL, WAKER),
+    LOCK_POINT("release_lock", point_release, METH_FASTCALL, WAKER),
+    LOCK_POINT("__exit__", point_release, METH_FASTCALL, WAKER),
+    {.module = NULL},
+};
+
+/* Whether a lock is locked where we believe it is. */
+static bool
+lock_probe(void)
+{
+    PyObject *module = PyImport_ImportModule("_thread");
+    PyObject *lock = module != NULL ? PyObject_CallMethod(module, "allocate_lock", NULL) : NULL;
+    bool fits = lock != NULL && !lock_is_locked(lock) && lock_try(lock) && !lock_try(lock);
+    PyObject *locked = fits ? PyObject_CallMethod(lock, "locked", NULL) : NULL;
+    fits = locked == Py_True;
+    Py_XDECREF(locked);
+    if (fits) {
+        lock_release(lock);
+        locked = PyObject_CallMethod(lock, "locked", NULL);
+        fits = locked == Py_False;
+        Py_XDECREF(locked);
+    }
+    Py_XDECREF(lock);
+    Py_XDECREF(module);
+    return fits;
+}
+
+/* 1: understood; 0: for the original to refuse, which it does before it blocks. */
+static int
+seconds_from(PyObject *argument, double *seconds)
+{
+    *seconds = PyFloat_AsDouble(argument);
+    if (*seconds == -1.0 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+    return *seconds == -1.0 || (*seconds >= 0 && *seconds <= PY_TIMEOUT_MAX / 1e6);
+}
+
+int
+acquire_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool *blocking, int64_t *deadline)
+{
+    PyObject *values[2] = {Py_True, NULL};
+    static const char *const known[] = {"blocking", "timeout"};
+    *blocking = true;
+    *deadline = INT64_MAX;
+    if (count == 0 && names == NULL)
+        return 1;
+    if (count > 2)
+        return 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        values[i] = args[i];
+    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        int which = PyUnicode_CompareWithASCIIString(name, known[0]) == 0   ? 0
+                    : PyUnicode_CompareWithASCIIString(name, known[1]) == 0 ? 1
+                                                                            : -1;
+        if (which < count && which != -1)
+            return 0;
+        if (which == -1)
+            return 0;
+        values[which] = args[count + i];
+    }
+    int truth = PyObject_IsTrue(values[0]);
+    if (truth < 0) {
+        PyErr_Clear();
+        return 0;
+    }
+    double seconds = -1;
+    if (values[1] != NULL && !seconds_from(values[1], &seconds))
+        return 0;
+    *blocking = truth;
+    if (!truth && seconds != -1)
+        return 0;
+    if (seconds >= 0)
+        *deadline = deadline_after(seconds);
+    return 1;
+}
+
+int
+lock_acquire_green(struct hub *hub, PyObject *lock, int64_t deadline)
+{
+    for (bool again = false; !lock_try(lock); again = true) {
+        int outcome = parking_lot_park(hub, lock, deadline, again);
+        if (outcome < 0)
+            return -1;
+        if (outcome == TIMED_OUT)
+            return lock_try(lock);
+    }
+    return 1;
+}
+
+static PyObject *
+point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    struct hub *hub = point_hub(&lock_points[0]);
+    bool blocking;
+    int64_t deadline;
+    if (hub == NULL || !acquire_arguments(args, count, names, &blocking, &deadline))
+        return point_original(&lock_points[0], self, args, count, names);
+    int taken = blocking ? lock_acquire_green(hub, self, deadline) : lock_try(self);
+    return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+static PyObject *
+point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+{
+    if (!lock_is_locked(self)) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return NULL;
+    }
+    lock_release(self);
+    parking_lot_unpark(self);
+    Py_RETURN_NONE;
+}

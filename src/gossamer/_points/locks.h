@@ -1,0 +1,24 @@
+/* What the points of locks share: see lock.c and rlock.c. */
+#ifndef GOSSAMER_LOCKS_H
+#define GOSSAMER_LOCKS_H
+
+#include "points.h"
+
+/* Takes apart acquire(blocking=True, timeout=-1). Returns 0, with no exception, for what the original has
+   to judge. */
+int acquire_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool *blocking,
+                      int64_t *deadline);
+
+/* Takes a lock for a green thread, parking until `deadline` at most. 1: taken, 0: not in time, -1: an
+   exception is set. */
+int lock_acquire_green(struct hub *hub, PyObject *lock, int64_t deadline);
+
+/* Wakes the first green thread that waits for the object. */
+static inline void
+parking_lot_unpark(const void *object)
+{
+    if (unlikely(core.lot.waiting > 0))
+        parking_lot_unpark_slowly(object);
+}
+
+#endif

@@ -1,0 +1,308 @@
+/* Installing blocking points: see points.h. */
+#include "points.h"
+
+#include <pythread.h>
+#include <string.h>
+
+static struct point *const tables[] = {
+    sleep_points, lock_points, rlock_points, socket_points, select_points, thread_points,
+};
+
+PyObject *
+point_original(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count,
+               PyObject *names)
+{
+    if (point->type == NULL)
+        return PyObject_Vectorcall(point->original, args, (size_t)count, names);
+    Py_ssize_t total = count + (names != NULL ? PyTuple_GET_SIZE(names) : 0);
+    PyObject *few[8], **all = few;
+    if (total + 1 > (Py_ssize_t)(sizeof few / sizeof *few)
+        && (all = PyMem_Malloc((size_t)(total + 1) * sizeof *all)) == NULL)
+        return PyErr_NoMemory();
+    all[0] = self;
+    for (Py_ssize_t i = 0; i < total; i++)
+        all[i + 1] = args[i];
+    PyObject *result = PyObject_Vectorcall(point->original, all, (size_t)count + 1, names);
+    if (all != few)
+        PyMem_Free(all);
+    return result;
+}
+
+unsigned long
+current_identity(void)
+{
+    struct thread *thread = current_thread;
+    if (thread != NULL) {
+        const struct fiber *fiber = thread->current;
+        for (; fiber != NULL && !fiber->is_main; fiber = fiber->parent != NULL ? fiber->parent->fiber : NULL)
+            if (fiber->is_green)
+                return (unsigned long)(uintptr_t)fiber->object;
+    }
+    return PyThread_get_thread_ident();
+}
+
+/* ---- installing ---- */
+
+static bool
+exists_in_this_version(const struct point *point)
+{
+    unsigned version = PY_VERSION_HEX >> 16;
+    return (point->since == 0 || version >= point->since) && (point->until == 0 || version < point->until);
+}
+
+/* The function or descriptor to change. NULL, with or without an exception, when there is none. */
+static PyObject *
+target_of(const struct point *point)
+{
+    PyObject *module = PyImport_ImportModule(point->module);
+    if (module == NULL)
+        return NULL;
+    PyObject *owner = module, *target;
+    if (point->type != NULL) {
+        owner = PyObject_GetAttrString(module, point->type);
+        Py_DECREF(module);
+        if (owner == NULL)
+            return NULL;
+        target = PyType_Check(owner) ? Py_XNewRef(PyDict_GetItemString(((PyTypeObject *)owner)->tp_dict, point->name))
+                                     : NULL;
+    }
+    else {
+        target = PyObject_GetAttrString(owner, point->name);
+    }
+    Py_DECREF(owner);
+    return target;
+}
+
+/* Prepares both definitions. Returns -1 with an exception set. */
+static int
+definitions_fill(struct point *point, const PyMethodDef *before)
+{
+    point->before = before;
+    point->original_definition = *before;
+    point->definition = (PyMethodDef){before->ml_name, point->function, point->flags, before->ml_doc};
+    PyObject *model = PyCFunction_NewEx(&point->definition, NULL, NULL);
+    if (model == NULL)
+        return -1;
+    point->bound_vectorcall = ((PyCFunctionObject *)model)->vectorcall;
+    Py_DECREF(model);
+    return 0;
+}
+
+static int
+install_function(struct point *point, PyCFunctionObject *target)
+{
+    if (strcmp(target->m_ml->ml_name, point->name) != 0)
+        return 0;
+    if (definitions_fill(point, target->m_ml) < 0)
+        return -1;
+    point->original = PyCMethod_New(&point->original_definition, target->m_self, target->m_module,
+                                    PyCFunction_GET_CLASS((PyObject *)target));
+    if (point->original == NULL)
+        return -1;
+    target->m_ml = &point->definition;
+    target->vectorcall = point->bound_vectorcall;
+    return 1;
+}
+
+static int
+install_method(struct point *point, PyMethodDescrObject *target)
+{
+    if (strcmp(target->d_method->ml_name, point->name) != 0)
+        return 0;
+    if (definitions_fill(point, target->d_method) < 0)
+        return -1;
+    PyTypeObject *type = PyDescr_TYPE(target);
+    point->original = PyDescr_NewMethod(type, &point->original_definition);
+    PyObject *model = PyDescr_NewMethod(type, &point->definition);
+    if (point->original == NULL || model == NULL) {
+        Py_XDECREF(model);
+        return -1;
+    }
+    target->d_method = &point->definition;
+    target->vectorcall = ((PyMethodDescrObject *)model)->vectorcall;
+    Py_DECREF(model);
+    return 1;
+}
+
+static const struct point *
+point_with_definition(const PyMethodDef *before)
+{
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const struct point *point = tables[t]; point->module != NULL; point++)
+            if (point->original != NULL && point->before == before)
+                return point;
+    return NULL;
+}
+
+/* Changes the function objects that were made from a replaced definition before. */
+static int
+rebind_existing(void)
+{
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *objects = gc != NULL ? PyObject_CallMethod(gc, "get_objects", NULL) : NULL;
+    Py_XDECREF(gc);
+    if (objects == NULL)
+        return -1;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
+        PyObject *object = PyList_GET_ITEM(objects, i);
+        if (!PyCFunction_Check(object))
+            continue;
+        PyCFunctionObject *function = (PyCFunctionObject *)object;
+        const struct point *point = point_with_definition(function->m_ml);
+        if (point != NULL) {
+            function->m_ml = (PyMethodDef *)&point->definition;
+            function->vectorcall = point->bound_vectorcall;
+        }
+    }
+    Py_DECREF(objects);
+    return 0;
+}
+
+/* 1: installed, 0: the target is not what was expected, -1: an exception is set. */
+static int
+install(struct point *point)
+{
+    if (point->probe != NULL && !point->probe())
+        return PyErr_Occurred() ? -1 : 0;
+    PyObject *target = target_of(point);
+    if (target == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_ImportError) || PyErr_ExceptionMatches(PyExc_AttributeError))
+            PyErr_Clear();
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int result = 0;
+    if (point->type == NULL && PyCFunction_Check(target))
+        result = install_function(point, (PyCFunctionObject *)target);
+    else if (point->type != NULL && Py_IS_TYPE(target, &PyMethodDescr_Type))
+        result = install_method(point, (PyMethodDescrObject *)target);
+    Py_DECREF(target);
+    point->on = result == 1;
+    return result;
+}
+
+/* ---- the Python interface ---- */
+
+static PyObject *
+point_name(const struct point *point)
+{
+    return point->type != NULL ? PyUnicode_FromFormat("%s.%s.%s", point->module, point->type, point->name)
+                               : PyUnicode_FromFormat("%s.%s", point->module, point->name);
+}
+
+/* Installs what is not installed yet. A list of the names that could not be, or NULL. */
+static PyObject *
+install_all(void)
+{
+    PyObject *missing = PyList_New(0);
+    bool installed = false;
+    for (size_t t = 0; missing != NULL && t < sizeof tables / sizeof *tables; t++) {
+        for (struct point *point = tables[t]; point->module != NULL; point++) {
+            if (point->original != NULL || !exists_in_this_version(point))
+                continue;
+            int result = install(point);
+            installed = installed || result == 1;
+            PyObject *name = result == 0 ? point_name(point) : NULL;
+            if (result == -1 || (result == 0 && (name == NULL || PyList_Append(missing, name) < 0)))
+                Py_CLEAR(missing);
+            Py_XDECREF(name);
+            if (missing == NULL)
+                return NULL;
+        }
+    }
+    if (installed && rebind_existing() < 0)
+        Py_CLEAR(missing);
+    return missing;
+}
+
+static PyObject *
+core_points_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return install_all();
+}
+
+static int
+install_with_first_hub(void)
+{
+    PyObject *missing = install_all();
+    Py_XDECREF(missing);
+    return missing != NULL ? 0 : -1;
+}
+
+static int
+row_add(PyObject *rows, const struct point *point)
+{
+    PyObject *name = point_name(point);
+    PyObject *row = name != NULL ? Py_BuildValue("(NssO)", name, point->group,
+                                                 point->kind == WAITER ? "waiter" : "waker",
+                                                 point->on ? Py_True : Py_False)
+                                 : NULL;
+    int result = row != NULL ? PyList_Append(rows, row) : -1;
+    Py_XDECREF(row);
+    return result;
+}
+
+static PyObject *
+core_points(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    PyObject *rows = PyList_New(0);
+    for (size_t t = 0; rows != NULL && t < sizeof tables / sizeof *tables; t++)
+        for (const struct point *point = tables[t]; rows != NULL && point->module != NULL; point++)
+            if (point->original != NULL && row_add(rows, point) < 0)
+                Py_CLEAR(rows);
+    return rows;
+}
+
+static PyObject *
+core_points_switch(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *group;
+    int on;
+    Py_ssize_t count = 0;
+    if (!PyArg_ParseTuple(args, "sp:points_switch", &group, &on))
+        return NULL;
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        for (struct point *point = tables[t]; point->module != NULL; point++) {
+            if (point->original != NULL && strcmp(point->group, group) == 0) {
+                point->on = on;
+                count++;
+            }
+        }
+    }
+    return PyLong_FromSsize_t(count);
+}
+
+static PyObject *
+core_original(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *module, *type, *name;
+    if (!PyArg_ParseTuple(args, "szs:original", &module, &type, &name))
+        return NULL;
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const struct point *point = tables[t]; point->module != NULL; point++)
+            if (point->original != NULL && strcmp(point->module, module) == 0 && strcmp(point->name, name) == 0
+                && (type == NULL) == (point->type == NULL) && (type == NULL || strcmp(point->type, type) == 0))
+                return Py_NewRef(point->original);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"points_install", core_points_install, METH_NOARGS,
+     "points_install()\n--\n\n"
+     "Install every blocking point of this CPython version; a second call adds what was missing.\n\n"
+     "Returns the names of those whose target is not what Gossamer expects: they stay as they are."},
+    {"points", core_points, METH_NOARGS,
+     "points()\n--\n\nA list of (name, group, 'waiter' or 'waker', on) of the installed blocking points."},
+    {"points_switch", core_points_switch, METH_VARARGS,
+     "points_switch(group, on, /)\n--\n\nSwitch the points of a group on or off. Returns how many there are."},
+    {"original", core_original, METH_VARARGS,
+     "original(module, type, name, /)\n--\n\n"
+     "The original of a point, callable as ever; `type` is None for functions. None when it is no point."},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+points_ready(PyObject *module)
+{
+    core.first_hub_hook = install_with_first_hub;
+    return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,83 @@
+/* Blocking points: C functions of the interpreter's own modules, taught to park.
+
+   A point is an existing builtin function or method descriptor that runs our C function in place of its
+   own: its method definition and vectorcall are exchanged, once, and nothing else. So every reference
+   that was taken before, every call site that the interpreter has specialised and every object that
+   exists is reached, whatever the order of imports. Methods that were bound to an object before (as
+   threading.Condition binds those of its lock) are function objects of their own: the collector lists
+   them, and they are changed along with their descriptor.
+
+   Each asks who is calling. In a thread that has a hub, what would block tries, parks and tries again;
+   in every other thread, and where nothing can block, the original runs. The original stays callable:
+   a second function object with the old definition (`original`).
+
+   Rules:
+   - A *waiter* may park its caller. A *waker* (release, close, put) ends waits that it knows of, and does
+     so from every thread, with a hub or without.
+   - A point that is switched off runs the original, always.
+   - The replacement has the name, the documentation and the text signature of the original.
+   - Installing checks that each target is what the table expects (kind, name). What is not is reported
+     as missing, and left alone.
+   - The caller is taken to hold the GIL; no point releases it around a call that cannot block. */
+#ifndef GOSSAMER_POINTS_H
+#define GOSSAMER_POINTS_H
+
+#include "../_core/runtime/hub.h"
+
+enum point_kind { WAITER, WAKER };
+
+struct point {
+    const char *module, *type, *name;    /* type NULL: a function of the module */
+    PyCFunction function;                /* ours, to be called as `flags` say */
+    int flags;                           /* METH_... */
+    enum point_kind kind;
+    const char *group;                   /* what switches it: "time", "socket", "select", "thread", ... */
+    bool (*probe)(void);                 /* NULL, or whether the objects look inside as we expect */
+    unsigned since, until;               /* CPython versions as 0x030d: first with it, first without; 0: any */
+    /* filled in by installing */
+    PyObject *original;                  /* callable as the target was */
+    const PyMethodDef *before;           /* what the target had */
+    PyMethodDef original_definition;     /* a copy of that, for `original` alone */
+    PyMethodDef definition;
+    vectorcallfunc bound_vectorcall;     /* of a function object with our definition */
+    bool on;
+};
+
+/* Tables end with an entry whose module is NULL. */
+extern struct point sleep_points[], lock_points[], rlock_points[], socket_points[], select_points[],
+    thread_points[];
+
+/* The hub of the calling thread when the point is on and there is one; NULL: call the original. */
+static inline struct hub *
+point_hub(const struct point *point)
+{
+    struct thread *thread = current_thread;
+    return likely(thread != NULL) && likely(point->on) ? thread->hub : NULL;
+}
+
+/* Calls the original with the arguments that a METH_FASTCALL | METH_KEYWORDS point got: `self` goes
+   before them when the target is a method. */
+PyObject *point_original(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count,
+                         PyObject *names);
+
+/* The same for METH_O and METH_NOARGS points. */
+static inline PyObject *
+point_original_o(const struct point *point, PyObject *self, PyObject *argument)
+{
+    return point_original(point, self, &argument, 1, NULL);
+}
+
+static inline PyObject *
+point_original_noargs(const struct point *point, PyObject *self)
+{
+    return point_original(point, self, NULL, 0, NULL);
+}
+
+/* A thread's identity as locks and get_ident() see it: a green thread's own, else the OS thread's. A raw
+   greenlet shares that of the green thread, or thread, whose descendant it is. */
+unsigned long current_identity(void);
+
+/* Makes all points and adds to the module: points(), points_switch(), original(). */
+int points_ready(PyObject *module);
+
+#endif
