@@ -1,0 +1,158 @@
+"""The benchmark harness, with workloads whose figures are known. No measured time decides anything here."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("tabulate", reason="the benchmarks' tables are made by tabulate, which is not installed here")
+
+from bench import document, solo, switching
+from bench.__main__ import main
+from bench.machine import Machine
+from bench.pairs import Effort
+
+TINY = ("tests.bench.tiny_rows",)
+BROKEN = ("tests.bench.broken_rows",)
+
+
+def cells_of(text: str, row: str, separator: str = "  ") -> list[str]:
+    """The cells of a row in a table of the terminal (two spaces between them) or the page (`|`)."""
+    [line] = [line for line in text.splitlines() if line.strip("| ").startswith(row)]
+    return [cell.strip() for cell in line.strip("| ").split(separator) if cell.strip()]
+
+
+@dataclass
+class FullRun:
+    """What one run of all tiny rows left: its output, the page and the JSON file."""
+
+    output: str
+    page: str
+    samples: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def full_run(tmp_path_factory: pytest.TempPathFactory) -> FullRun:
+    folder = tmp_path_factory.mktemp("bench")
+    page, samples = folder / "docs" / "page.md", folder / "samples.json"
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert main(["--write", str(page), "--json", str(samples)], TINY, Effort(1, pairs=3, sample=0.001)) == 0
+    return FullRun(output.getvalue(), page.read_text(), json.loads(samples.read_text()))
+
+
+def test_a_row_shows_medians_ratio_processor_time_and_which_requirements_are_reached(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--quick", "--only", "known"], TINY) == 0
+    table = capsys.readouterr().out
+    assert cells_of(table, "known cost") == [
+        *("known cost", "us", "2,000 (2,000 to 2,000)", "other", "8,000 (8,000 to 8,000)", "4.00x (4.00 to 4.00)"),
+        *("4,000", "16,000", "4.00x (4.00 to 4.00)", "4x, 4.5x", "yes, no"),
+    ]
+    assert cells_of(table, "known size") == [
+        *("known size", "bytes", "10.0 (10.0 to 10.0)", "other", "55.0 (55.0 to 55.0)", "5.50x (5.50 to 5.50)"),
+        *("-", "-", "-", "at most 9", "no"),
+    ]
+    assert cells_of(table, "known growth")[5:] == [
+        *("0.18 times (0.18 to 0.18)", "-", "-", "-", "at most 0.2 times", "yes"),
+    ]
+
+
+def test_a_cost_of_nothing_has_no_ratio(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--quick", "--only", "nothing left"], TINY) == 0
+    cells = cells_of(capsys.readouterr().out, "nothing left over")
+    assert (cells[5], cells[-1]) == ("-", "yes")
+
+
+def test_a_workload_without_a_clock_of_its_own_is_timed_for_one_operation(full_run: FullRun) -> None:
+    [row] = [row for row in full_run.samples["rows"] if row["name"] == "square root"]
+    costs = [side for pair in row["pairs"] for side in (pair["ours"], pair["peer"])]
+    assert len(costs) == 2 * 3
+    assert all(0 < cost["wall"] < 0.001 and 0 < cost["cpu"] < 0.001 for cost in costs)
+
+
+def test_a_row_that_cannot_run_is_listed_with_the_reason(full_run: FullRun) -> None:
+    assert cells_of(full_run.output, "peer is missing")[-1] == "not run"
+    assert "Not run: peer is missing: no_such_package can't be imported: No module named" in full_run.output
+    assert cells_of(full_run.output, "too large")[-1] == "not run"
+    assert "Not run: too large: needs 1000000000.0 GB of memory," in full_run.output
+
+
+def test_a_row_that_goes_wrong_is_told_and_the_others_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--quick"], BROKEN) == 1
+    output = capsys.readouterr().out
+    assert "Not run: killed: gossamer's process died of SIGABRT while being prepared" in output
+    assert 'Not run: raising: gossamer raised ValueError("the workload\'s own mistake")\nTraceback' in output
+    assert cells_of(output, "sound")[5] == "1.00x (1.00 to 1.00)"
+
+
+def test_the_page_tells_the_machine_the_versions_and_the_figures(full_run: FullRun) -> None:
+    page, samples = full_run.page, full_run.samples
+    assert page.startswith(document.INTRODUCTION)
+    machine = samples["machine"]
+    assert f"## CPython {platform.python_version()}" in page
+    assert f"{samples['date']}. {machine['processor']}, {machine['cores']} cores, {machine['kernel']}." in page
+    assert "no-such-distribution not installed" in page
+    assert cells_of(page, "known cost", "|")[5] == "4.00x (4.00 to 4.00)"
+    assert cells_of(page, "crowd of 1,000,000", "|")[5] == "5.50x (5.50 to 5.50)"
+    assert "Not run: too large:" in page
+
+
+def section_of(version: str, text: str) -> str:
+    machine = Machine(processor="P", cores=2, kernel="K", python=version, versions={"greenlet": "3"})
+    return document.section(machine, text, [])
+
+
+def test_a_run_replaces_the_section_of_its_version_and_leaves_the_others(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for version, text in (("3.13.0", "one"), ("3.9.1", "two"), ("3.13.7", "three"), ("3.14.0, debug build", "four")):
+        document.write(page, section_of(version, text))
+    assert page.read_text() == "\n".join(
+        [
+            document.INTRODUCTION,
+            section_of("3.9.1", "two"),
+            section_of("3.13.7", "three"),
+            section_of("3.14.0, debug build", "four"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--only", "nonsense"], "no row's name contains 'nonsense'; the rows are:\n  square root"),
+        (["--quick", "--write"], "--write needs a full run"),
+        (["--parked", "0"], "--parked"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_error(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments, TINY)
+    assert exit_.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_every_row_of_switching_has_its_own_name_and_workloads_that_exist() -> None:
+    rows = switching.rows(1000)
+    assert len({row.name for row in rows}) == len(rows)
+    for row in rows:
+        for side in (row.ours, row.peer):
+            module, function = side.workload.split(":")
+            assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_a_workload_can_be_run_alone_for_a_profiler(capsys: pytest.CaptureFixture[str]) -> None:
+    assert solo.main(["tests.bench.tiny_rows:number", "-", "--units", "3", "value=7"]) == 0
+    assert capsys.readouterr().out == "7.0\n"
+    assert solo.main(["tests.bench.tiny_rows:timed_from_outside", "math", "per_unit=2", "--units", "3"]) == 0
