@@ -6,6 +6,7 @@
 
 static struct point *const tables[] = {
     sleep_points, lock_points, rlock_points, socket_points, select_points, thread_points,
+    pipe_points,
 };
 
 PyObject *
@@ -50,6 +51,21 @@ exists_in_this_version(const struct point *point)
     return (point->since == 0 || version >= point->since) && (point->until == 0 || version < point->until);
 }
 
+/* The type that a point is a method of: an attribute of its module, or what a factory there makes
+   (select.poll is a function). New reference, or NULL with an exception set. */
+static PyObject *
+type_of(const struct point *point, PyObject *module)
+{
+    PyObject *found = PyObject_GetAttrString(module, point->type);
+    if (found == NULL || PyType_Check(found))
+        return found;
+    PyObject *instance = PyObject_CallNoArgs(found);
+    Py_DECREF(found);
+    PyObject *type = instance != NULL ? Py_NewRef((PyObject *)Py_TYPE(instance)) : NULL;
+    Py_XDECREF(instance);
+    return type;
+}
+
 /* The function or descriptor to change. NULL, with or without an exception, when there is none. */
 static PyObject *
 target_of(const struct point *point)
@@ -57,19 +73,16 @@ target_of(const struct point *point)
     PyObject *module = PyImport_ImportModule(point->module);
     if (module == NULL)
         return NULL;
-    PyObject *owner = module, *target;
-    if (point->type != NULL) {
-        owner = PyObject_GetAttrString(module, point->type);
-        Py_DECREF(module);
-        if (owner == NULL)
-            return NULL;
-        target = PyType_Check(owner) ? Py_XNewRef(PyDict_GetItemString(((PyTypeObject *)owner)->tp_dict, point->name))
-                                     : NULL;
+    PyObject *target;
+    if (point->type == NULL) {
+        target = PyObject_GetAttrString(module, point->name);
     }
     else {
-        target = PyObject_GetAttrString(owner, point->name);
+        PyObject *type = type_of(point, module);
+        target = type != NULL ? Py_XNewRef(PyDict_GetItemString(((PyTypeObject *)type)->tp_dict, point->name)) : NULL;
+        Py_XDECREF(type);
     }
-    Py_DECREF(owner);
+    Py_DECREF(module);
     return target;
 }
 
@@ -176,7 +189,7 @@ install(struct point *point)
     else if (point->type != NULL && Py_IS_TYPE(target, &PyMethodDescr_Type))
         result = install_method(point, (PyMethodDescrObject *)target);
     Py_DECREF(target);
-    point->on = result == 1;
+    point->on = result == 1 && !point->off_at_first;
     return result;
 }
 
@@ -268,7 +281,11 @@ core_points_switch(PyObject *Py_UNUSED(module), PyObject *args)
             }
         }
     }
-    return PyLong_FromSsize_t(count);
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (struct point *point = tables[t]; point->module != NULL; point++)
+            if (point->original != NULL && point->switched != NULL && strcmp(point->group, group) == 0)
+                point->switched(on);
+    return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(count);
 }
 
 static PyObject *

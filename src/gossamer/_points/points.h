@@ -32,6 +32,8 @@ struct point {
     int flags;                           /* METH_... */
     enum point_kind kind;
     const char *group;                   /* what switches it: "time", "socket", "select", "thread", ... */
+    bool off_at_first;                   /* on only once its group has been switched on */
+    void (*switched)(bool on);           /* NULL, or called after its group has been switched */
     bool (*probe)(void);                 /* NULL, or whether the objects look inside as we expect */
     unsigned since, until;               /* CPython versions as 0x030d: first with it, first without; 0: any */
     /* filled in by installing */
@@ -45,7 +47,7 @@ struct point {
 
 /* Tables end with an entry whose module is NULL. */
 extern struct point sleep_points[], lock_points[], rlock_points[], socket_points[], select_points[],
-    thread_points[];
+    thread_points[], pipe_points[];
 
 /* The hub of the calling thread when the point is on and there is one; NULL: call the original. */
 static inline struct hub *

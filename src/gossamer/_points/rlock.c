@@ -62,7 +62,7 @@ is_mine(PyObject *rlock)
 static bool
 rlock_try(PyObject *rlock)
 {
-    if (!low_level_lock_try(&((struct rlock_layout *)rlock)->lock))
+    if (!rlock_mutex_try(&((struct rlock_layout *)rlock)->lock))
         return false;
     rlock_set(rlock, current_identity(), 1);
     return true;
@@ -85,7 +85,7 @@ static void
 rlock_release(PyObject *rlock)
 {
     rlock_set(rlock, 0, 0);
-    low_level_lock_release(&((struct rlock_layout *)rlock)->lock);
+    rlock_mutex_release(&((struct rlock_layout *)rlock)->lock);
     parking_lot_unpark(rlock);
 }
 

@@ -16,6 +16,9 @@
 static PyObject *
 call_run(struct fiber *self)
 {
+    /* not given: a subclass's method, or the error that says so */
+    if (self->run == NULL && (self->run = PyObject_GetAttr((PyObject *)self->object, core.str_run)) == NULL)
+        return NULL;
     if (self->args == NULL && self->kwargs == NULL)
         return PyObject_CallNoArgs(self->run);
     return PyObject_Call(self->run, self->args != NULL ? self->args : core.empty_tuple, self->kwargs);
@@ -57,8 +60,10 @@ links_schedule(struct hub *hub, GreenThreadObject *object)
         Py_XDECREF(args);
         if (callback == NULL)
             hub_report_error(hub, (PyObject *)object);
-        else
+        else if (hub->thread == current_thread)
             hub_make_ready(hub, (ring_entry)callback | 1);
+        else
+            hub_make_ready_remotely(hub, (ring_entry)callback | 1);
     }
     Py_XDECREF(links);
 }
@@ -71,16 +76,13 @@ end_announce(struct hub *hub, GreenThreadObject *object)
         links_schedule(hub, object);
 }
 
-/* Whether somebody switched in explicitly before the hub's turn came: then an exception may be set. */
+/* Somebody may switch in explicitly before the hub's turn comes, and throw: then an exception is set. */
 static bool
-arrived_explicitly(struct thread *thread)
+arrived_with_error(struct thread *thread)
 {
-    if (thread->origin == NULL) {
-        drop_finished(thread);
-        return false;
-    }
-    Py_XDECREF(arrive(thread));
-    return true;
+    PyObject *value = arrive(thread);
+    Py_XDECREF(value);
+    return value == NULL;
 }
 
 static bool
@@ -94,6 +96,15 @@ raise_interrupt_first(struct fiber *self)
     return true;
 }
 
+/* While it still runs like any other: its thread locals are dropped, and nobody knows its number any more. */
+static void
+ways_part(GreenThreadObject *object)
+{
+    own_state_end(object);
+    if (object->identity_asked && core.identity_ended != NULL)
+        core.identity_ended((PyObject *)object);
+}
+
 static void
 run_to_the_end(struct hub *hub, struct fiber *self, bool thrown)
 {
@@ -101,6 +112,7 @@ run_to_the_end(struct hub *hub, struct fiber *self, bool thrown)
     PyObject *result = thrown || raise_interrupt_first(self) ? NULL : call_run(self);
     outcome_store(hub, (GreenThreadObject *)self->object, result);
     fiber_tidy(self, false);
+    ways_part((GreenThreadObject *)self->object);
     end_announce(hub, (GreenThreadObject *)self->object);
 }
 
@@ -118,10 +130,10 @@ _Noreturn void
 green_thread_main(struct thread *thread, struct fiber *self)
 {
     struct hub *hub = thread->hub;
-    bool thrown = arrived_explicitly(thread) && PyErr_Occurred();
+    bool thrown = arrived_with_error(thread);
     for (;;) {
         run_to_the_end(hub, self, thrown);
-        if (self->parent != hub->object)
+        if (!PyObject_TypeCheck(self->parent, &Hub_Type))
             fiber_bequeath(thread, self, outcome_message((GreenThreadObject *)self->object));
         struct fiber *fresh = hub_next_fresh(hub);
         if (fresh == NULL)
@@ -149,8 +161,8 @@ green_thread_fail(struct hub *hub, struct fiber *fiber)
 
 /* ---- starting ---- */
 
-static int
-start(GreenThreadObject *object)
+int
+green_thread_start(GreenThreadObject *object)
 {
     struct fiber *fiber = object->greenlet.fiber;
     struct hub *hub = fiber->parent->fiber->thread != NULL ? fiber->parent->fiber->thread->hub : hub_get();
@@ -170,18 +182,36 @@ start(GreenThreadObject *object)
 
 /* ---- the type ---- */
 
+static GreenletObject *
+green_alloc(struct hub *hub, PyTypeObject *type)
+{
+    GreenletObject *object = greenlet_alloc(type);
+    if (object != NULL) {
+        object->fiber->is_green = true;
+        object->fiber->parent = (GreenletObject *)Py_NewRef((PyObject *)hub->object);
+    }
+    return object;
+}
+
+GreenThreadObject *
+green_thread_new(struct hub *hub, PyObject *function, PyObject *args)
+{
+    GreenletObject *object = green_alloc(hub, &GreenThread_Type);
+    if (object != NULL) {
+        object->fiber->run = Py_NewRef(function);
+        object->fiber->args = Py_NewRef(args);
+    }
+    return (GreenThreadObject *)object;
+}
+
 static PyObject *
 GreenThread_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     struct hub *hub = hub_get();
-    if (hub == NULL)
-        return NULL;
-    GreenletObject *object = greenlet_alloc(type);
+    GreenletObject *object = hub != NULL ? green_alloc(hub, type) : NULL;
     if (object == NULL)
         return NULL;
     struct fiber *fiber = object->fiber;
-    fiber->is_green = true;
-    fiber->parent = (GreenletObject *)Py_NewRef((PyObject *)hub->object);
     if (hub->thread->tstate->context != NULL && (fiber->python.context = PyContext_CopyCurrent()) == NULL)
         Py_CLEAR(object);
     return (PyObject *)object;
@@ -210,7 +240,16 @@ GreenThread_init(PyObject *self, PyObject *args, PyObject *kwargs)
 static PyObject *
 GreenThread_start(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return start((GreenThreadObject *)self) < 0 ? NULL : Py_NewRef(Py_None);
+    return green_thread_start((GreenThreadObject *)self) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+int
+green_thread_join(struct hub *hub, GreenThreadObject *object, int64_t deadline)
+{
+    if (hub_prepare(hub, FOR_GREEN_THREAD, (uintptr_t)object) < 0)
+        return -1;
+    wait_queue_append(&object->joiners, hub->thread->current);
+    return hub_prepare_deadline(hub, deadline) < 0 ? -1 : hub_park(hub);
 }
 
 static PyObject *
@@ -229,12 +268,7 @@ GreenThread_join(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObje
     if (object->finished)
         Py_RETURN_NONE;
     struct hub *hub = hub_get();
-    if (hub == NULL || hub_prepare(hub, FOR_GREEN_THREAD, (uintptr_t)self) < 0)
-        return NULL;
-    wait_queue_append(&object->joiners, hub->thread->current);
-    if (hub_prepare_deadline(hub, deadline) < 0 || hub_park(hub) < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    return hub != NULL && green_thread_join(hub, object, deadline) >= 0 ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *
@@ -260,7 +294,8 @@ GreenThread_rawlink(PyObject *self, PyObject *callback)
     if (PyList_Append(object->links, callback) < 0)
         return NULL;
     if (object->finished) {
-        struct hub *hub = hub_get();
+        struct thread *thread = fiber_thread(object->greenlet.fiber->parent->fiber);
+        struct hub *hub = thread != NULL ? thread->hub : hub_get();
         if (hub == NULL)
             return NULL;
         links_schedule(hub, object);
@@ -305,7 +340,8 @@ GreenThread_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(object->value);
     Py_VISIT(object->exception);
     Py_VISIT(object->links);
-    return Greenlet_traverse(self, visit, arg);
+    int result = own_state_traverse(object, visit, arg);
+    return result != 0 ? result : Greenlet_traverse(self, visit, arg);
 }
 
 static int
@@ -317,6 +353,7 @@ GreenThread_clear(PyObject *self)
     Py_CLEAR(object->value);
     Py_CLEAR(object->exception);
     Py_CLEAR(object->links);
+    own_state_clear(object);
     return Greenlet_clear(self);
 }
 
@@ -326,6 +363,7 @@ GreenThread_dealloc(PyObject *self)
     if (!greenlet_may_go(self))
         return;
     PyObject_GC_UnTrack(self);
+    own_state_forget((GreenThreadObject *)self);
     GreenThread_clear(self);
     Greenlet_dealloc(self);
 }
@@ -388,6 +426,8 @@ core_spawn(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count,
 {
     if (count == 0)
         return PyErr_Format(PyExc_TypeError, "spawn() needs the function to run");
+    if (!PyCallable_Check(args[0]))
+        return PyErr_Format(PyExc_TypeError, "spawn() needs something callable, not %s", Py_TYPE(args[0])->tp_name);
     PyObject *self = GreenThread_new(&GreenThread_Type, NULL, NULL);
     if (self == NULL)
         return NULL;
@@ -401,7 +441,7 @@ core_spawn(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count,
     if (names != NULL && PyTuple_GET_SIZE(names) > 0)
         fiber->kwargs = keywords_from(args + count, names);
     bool failed = (count > 1 && fiber->args == NULL) || (names != NULL && PyErr_Occurred());
-    if (failed || start((GreenThreadObject *)self) < 0)
+    if (failed || green_thread_start((GreenThreadObject *)self) < 0)
         Py_CLEAR(self);
     return self;
 }

@@ -62,7 +62,8 @@ hub_take_remote(struct hub *hub)
     pthread_mutex_lock(&remote->lock);
     for (uint32_t i = 0; i < remote->count; i++) {
         ring_entry entry = remote->entries[i];
-        if (!(entry & 1))
+        /* one that went on meanwhile may wait again, with another deadline */
+        if (!(entry & 1) && ((struct fiber *)entry)->wait.state == READY)
             timers_remove(&hub->timers, &((struct fiber *)entry)->wait.timer);
         hub_make_ready(hub, entry);
     }
@@ -73,10 +74,11 @@ hub_take_remote(struct hub *hub)
 /* ---- making and freeing ---- */
 
 static GreenletObject *
-home_new(struct thread *thread, struct hub *hub)
+home_new(struct thread *thread)
 {
-    thread->hub = hub;
+    thread->making_hub = true;
     PyObject *object = PyObject_CallNoArgs(core.hub_class);
+    thread->making_hub = false;
     if (object != NULL && !PyObject_TypeCheck(object, &Hub_Type)) {
         PyErr_Format(PyExc_TypeError, "the hub class must make a Hub, not %s", Py_TYPE(object)->tp_name);
         Py_CLEAR(object);
@@ -106,6 +108,10 @@ first_hub(void)
 struct hub *
 hub_make(struct thread *thread)
 {
+    if (thread->making_hub) {
+        PyErr_SetString(PyExc_RuntimeError, "the hub cannot be used by its own class while it is being made");
+        return NULL;
+    }
     if (first_hub() < 0)
         return NULL;
     struct hub *hub = calloc(1, sizeof *hub);
@@ -120,11 +126,11 @@ hub_make(struct thread *thread)
     hub->ring = (struct ring){entries, 63, 0, 0};
     hub->turns = POLL_TURNS;
     pthread_mutex_init(&hub->remote.lock, NULL);
-    if (poller_open(&hub->poller) == 0 && (hub->object = home_new(thread, hub)) != NULL) {
+    if (poller_open(&hub->poller) == 0 && (hub->object = home_new(thread)) != NULL) {
         hub->home = hub->object->fiber;
+        thread->hub = hub;
         return hub;
     }
-    thread->hub = NULL;
     poller_close(&hub->poller);
     free(entries);
     free(hub);
@@ -137,7 +143,7 @@ hub_replace_home(struct hub *hub)
     if (hub->closing)
         return;
     PyObject *pending = PyErr_GetRaisedException();
-    GreenletObject *fresh = home_new(hub->thread, hub);
+    GreenletObject *fresh = home_new(hub->thread);
     if (fresh != NULL) {
         GreenletObject *before = hub->object;
         hub->object = fresh;
@@ -154,10 +160,13 @@ hub_replace_home(struct hub *hub)
 static void
 entry_drop(ring_entry entry)
 {
-    if (entry & 1)
+    struct fiber *fiber = (struct fiber *)entry;
+    if (entry & 1) {
         Py_DECREF((PyObject *)(entry & ~(ring_entry)1));
-    else
-        Py_DECREF(((struct fiber *)entry)->object);
+        return;
+    }
+    fiber->wait.state = NOT_WAITING;
+    Py_DECREF(fiber->object);
 }
 
 /* What is still in the timer heap are callbacks: every fiber has been ended or given up before. */
@@ -178,8 +187,11 @@ timers_drop(struct timers *timers)
 }
 
 void
-hub_free(struct hub *hub)
+hub_free(struct thread *thread)
 {
+    struct hub *hub = thread->hub;
+    thread->hub = NULL;
+    thread->making_hub = true;
     hub_take_remote(hub);
     while (hub->ring.head != hub->ring.tail)
         entry_drop(hub->ring.entries[hub->ring.head++ & hub->ring.mask]);
@@ -233,23 +245,32 @@ callback_run(struct hub *hub, CallbackObject *callback)
     Py_DECREF(args);
 }
 
-/* Raises the pending exception in the main greenlet. Returns -1 when it came back to the hub. */
-static int
-deliver_to_main(struct hub *hub)
+/* Have main.throw(exception) called by the hub greenlet. */
+static void
+throw_later(struct hub *hub, struct fiber *main, PyObject *exception)
 {
-    struct fiber *main = hub->thread->main;
-    if (main->wait.state != NOT_WAITING) {
-        PyObject *exception = PyErr_GetRaisedException();
-        hub_interrupt(main, exception);
-        Py_DECREF(exception);
-        return 0;
-    }
-    PyObject *result = fiber_transfer(hub->thread, main);
-    Py_XDECREF(result);
-    return result != NULL ? 0 : -1;
+    PyObject *throw = PyObject_GetAttrString((PyObject *)main->object, "throw");
+    PyObject *args = throw != NULL ? PyTuple_Pack(1, exception) : NULL;
+    CallbackObject *callback = args != NULL ? callback_new(throw, args) : NULL;
+    if (callback != NULL)
+        hub_make_ready(hub, (ring_entry)callback | 1);
+    else
+        PyErr_WriteUnraisable((PyObject *)hub->object);
+    Py_XDECREF(args);
+    Py_XDECREF(throw);
 }
 
-static int
+void
+hub_deliver_to_main(struct hub *hub)
+{
+    struct fiber *main = hub->thread->main;
+    PyObject *exception = PyErr_GetRaisedException();
+    if (!hub_interrupt(main, exception))
+        throw_later(hub, main, exception);
+    Py_DECREF(exception);
+}
+
+static void
 raise_loop_exit(struct hub *hub)
 {
     PyObject *text = report_parked(hub);
@@ -257,23 +278,22 @@ raise_loop_exit(struct hub *hub)
         PyErr_SetObject(core.loop_exit, text);
         Py_DECREF(text);
     }
-    return deliver_to_main(hub);
+    hub_deliver_to_main(hub);
 }
 
-static int
+static void
 see_to_attention(struct hub *hub)
 {
     hub->attention = false;
     if (hub->signals) {
         hub->signals = false;
-        if (PyErr_CheckSignals() < 0 && deliver_to_main(hub) < 0)
-            return -1;
+        if (PyErr_CheckSignals() < 0)
+            hub_deliver_to_main(hub);
     }
     if (hub->deadlocked) {
         hub->deadlocked = false;
-        return raise_loop_exit(hub);
+        raise_loop_exit(hub);
     }
-    return 0;
 }
 
 /* After control has come back to the hub greenlet. Somebody who switched to it explicitly brings a value
@@ -281,9 +301,11 @@ see_to_attention(struct hub *hub)
 static int
 hub_arrive(struct thread *thread)
 {
-    drop_finished(thread);
-    if (thread->origin == NULL)
-        return 0;
+    if (thread->origin == NULL) {
+        int traced = thread->tracer != NULL ? trace_hand_off(thread) : 0;
+        drop_finished(thread);
+        return traced;
+    }
     PyObject *value = arrive(thread);
     Py_XDECREF(value);
     return value != NULL ? 0 : -1;
@@ -312,8 +334,10 @@ static int
 hub_turn(struct hub *hub)
 {
     struct ring *ring = &hub->ring;
-    if (hub->attention)
-        return see_to_attention(hub);
+    if (hub->attention) {
+        see_to_attention(hub);
+        return 0;
+    }
     if (--hub->turns <= 0) {
         hub->turns = POLL_TURNS;
         hub_poll(hub, false);

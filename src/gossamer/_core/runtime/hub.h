@@ -72,12 +72,15 @@ typedef struct {
 } CallbackObject;
 
 /* A green thread: a greenlet that the hub starts, and whose end others can wait for. */
-typedef struct {
+typedef struct green_thread_object {
     GreenletObject greenlet;
     PyObject *value, *exception;
     struct wait_queue joiners;
     PyObject *links;                 /* list of callables to be called with it on the hub, or NULL */
     bool finished;                   /* value and exception are final */
+    bool identity_asked;             /* somebody may have noted it, as the threading module does */
+    struct own_state *own;           /* while it is not loaded, and there is any */
+    uint64_t state_id;               /* 3.11, 3.12: see LocalState; 0: none yet */
 } GreenThreadObject;
 
 extern PyTypeObject Hub_Type, GreenThread_Type, Callback_Type, WaitQueue_Type;
@@ -95,7 +98,8 @@ hub_get(void)
     return likely(thread->hub != NULL) ? thread->hub : hub_make(thread);
 }
 
-void hub_free(struct hub *hub);
+/* Destructors that run meanwhile find no hub, and cannot make one. */
+void hub_free(struct thread *thread);
 
 /* The hub greenlet's loop is about to end: another takes its place. Keeps a pending exception. */
 void hub_replace_home(struct hub *hub);
@@ -119,6 +123,9 @@ void hub_take_remote(struct hub *hub);
 
 /* Tells hub.handle_error(context, type, value, traceback) of the pending exception, which is cleared. */
 void hub_report_error(struct hub *hub, PyObject *context);
+
+/* Raises the pending exception in the main greenlet, now or when it runs next. */
+void hub_deliver_to_main(struct hub *hub);
 
 /* What Hub.run() does. Returns NULL with an exception set when something was thrown into it. */
 PyObject *hub_loop(struct hub *hub);
@@ -169,7 +176,36 @@ int hub_wait_descriptor(struct hub *hub, int descriptor, enum direction directio
 /* The text of LoopExit: who is parked where, waiting for what. New reference. */
 PyObject *report_parked(struct hub *hub);
 
+/* ---- own_state.c ---- */
+/* The green thread that a fiber is, or whose descendant it is; NULL: its OS thread. */
+GreenThreadObject *green_thread_of(const struct fiber *fiber);
+
+/* From now on switches of every thread, also those to come, move the state that belongs to green threads. */
+void own_states_move(bool locals_too);
+
+/* The reverse: each OS thread has its own state again, whoever runs in it. */
+void own_states_stay(void);
+
+/* At the end of a green thread, while it runs: drops what it has, so that destructors run there. */
+void own_state_end(GreenThreadObject *object);
+
+int own_state_traverse(GreenThreadObject *object, visitproc visit, void *arg);
+void own_state_clear(GreenThreadObject *object);
+
+/* When the object is freed: no thread may go on taking it for the owner of what is loaded. */
+void own_state_forget(GreenThreadObject *object);
+
+/* In a forked child: ends what is left of the threads that are not there any more. */
+void own_states_after_fork(void);
+
 /* ---- green_thread.c ---- */
+/* A new one, not started: function(*args) with no context of its own maker's. `args` is a tuple. */
+GreenThreadObject *green_thread_new(struct hub *hub, PyObject *function, PyObject *args);
+int green_thread_start(GreenThreadObject *object);
+
+/* Waits for its end or the deadline. Outcome, or -1 with an exception set. */
+int green_thread_join(struct hub *hub, GreenThreadObject *object, int64_t deadline);
+
 _Noreturn void green_thread_main(struct thread *thread, struct fiber *self);
 
 /* One that could not be started, with the pending exception, which becomes its result. */

@@ -210,6 +210,14 @@ drop_finished(struct thread *thread)
     }
 }
 
+/* How a wait ended, taken out of the fiber before any other code can run on its stack and wait there. */
+struct ending {
+    PyObject *interrupt;             /* owned, or NULL */
+    PyObject *value;                 /* of an explicit switch */
+    int outcome;
+    bool explicit_switch;
+};
+
 /* Somebody switched in who is not the hub. The wait is over; its reference to this fiber is dropped,
    since thread->current has one now. */
 static void
@@ -217,19 +225,16 @@ cancel_wait(struct hub *hub, struct fiber *self)
 {
     bool waiting = self->wait.state == WAITING;
     self->wait.state = NOT_WAITING;
-    Py_CLEAR(self->wait.interrupt);
+    wait_leave(hub, self);
     if (!waiting)
         return;                      /* the ring's entry is stale now, and owns the reference */
-    wait_leave(hub, self);
     Py_DECREF(self->object);
 }
 
 static int
-raise_interrupt(struct fiber *self)
+raise_taken(PyObject *exception)
 {
-    PyObject *interrupt = self->wait.interrupt;
-    self->wait.interrupt = NULL;
-    PyErr_SetRaisedException(interrupt);
+    PyErr_SetRaisedException(exception);
     return -1;
 }
 
@@ -250,55 +255,55 @@ hand_off(struct hub *hub, struct fiber *self, struct fiber *next)
     }
 }
 
-/* Parks the current fiber. Returns true when the hub resumed it, false when somebody switched in
-   explicitly: then `*value` is what they brought, NULL with an exception set. */
-static bool
-give_way(struct hub *hub, PyObject **value)
+/* Parks the current fiber until the hub or somebody else lets it go on. */
+static struct ending
+give_way(struct hub *hub)
 {
     struct thread *thread = hub->thread;
     struct fiber *self = thread->current;
     hand_off(hub, self, hub_next(hub));
-    GreenletObject *origin = thread->origin;
-    if (likely(origin == NULL)) {
+    struct ending ending = {.interrupt = self->wait.interrupt, .outcome = self->wait.outcome};
+    self->wait.interrupt = NULL;
+    if (likely(thread->origin == NULL)) {
         self->wait.state = NOT_WAITING;
+        if (unlikely(thread->tracer != NULL) && thread->left != self->object && trace_hand_off(thread) < 0)
+            ending.explicit_switch = true;
         drop_finished(thread);
-        return true;
+        return ending;
     }
-    *value = arrive(thread);
     cancel_wait(hub, self);
-    return false;
+    ending.explicit_switch = true;
+    ending.value = arrive(thread);
+    return ending;
 }
 
 int
 hub_park(struct hub *hub)
 {
-    struct fiber *self = hub->thread->current;
-    PyObject *value = NULL;
-    if (unlikely(!give_way(hub, &value))) {
-        if (value != NULL) {
-            PyErr_Format(core.invalid_switch_error, "%R was switched to with %R while it waits for something else",
-                         self->object, value);
-            Py_DECREF(value);
-        }
-        return -1;
+    struct ending ending = give_way(hub);
+    if (likely(!ending.explicit_switch))
+        return likely(ending.interrupt == NULL) ? ending.outcome : raise_taken(ending.interrupt);
+    Py_XDECREF(ending.interrupt);
+    if (ending.value != NULL) {
+        PyErr_Format(core.invalid_switch_error, "%R was switched to with %R while it waits for something else",
+                     hub->thread->current->object, ending.value);
+        Py_DECREF(ending.value);
     }
-    if (unlikely(self->wait.interrupt != NULL))
-        return raise_interrupt(self);
-    return self->wait.outcome;
+    return -1;
 }
 
 PyObject *
 hub_park_for_value(struct hub *hub)
 {
-    struct fiber *self = hub->thread->current;
-    PyObject *value = NULL;
-    if (!give_way(hub, &value))
-        return value;
-    if (self->wait.interrupt != NULL) {
-        raise_interrupt(self);
-        return NULL;
+    struct ending ending = give_way(hub);
+    if (ending.explicit_switch) {
+        Py_XDECREF(ending.interrupt);
+        return ending.value;
     }
-    Py_RETURN_NONE;
+    if (ending.interrupt == NULL)
+        Py_RETURN_NONE;
+    raise_taken(ending.interrupt);
+    return NULL;
 }
 
 int

@@ -21,9 +21,15 @@ events_take(struct hub *hub, int count)
         struct pollable *pollable = poller_event(&hub->poller, &hub->poller.events[i], ready);
         if (pollable == NULL)
             continue;
-        for (int direction = READING; direction <= WRITING; direction++)
-            if (ready[direction])
+        for (int direction = READING; direction <= WRITING; direction++) {
+            if (!ready[direction])
+                continue;
+            pollable->ready[direction] = pollable->owned;
+            if (pollable->owned)
+                hub_pass_on(pollable, direction);
+            else
                 unpark_all(&pollable->waiting[direction], UNPARKED);
+        }
     }
 }
 
@@ -46,12 +52,11 @@ timers_take(struct hub *hub)
     }
 }
 
-/* Whether anybody but this thread's own greenlets could ever make one of them ready. */
+enum { RECHECK_NANOSECONDS = 200000000 };
+
 static bool
-others_can_unpark(struct hub *hub)
+other_threads_exist(const struct hub *hub)
 {
-    if (hub->timers.count > 0 || hub->poller.waiting > 0 || hub->foreign > 0)
-        return true;
     PyInterpreterState *interpreter = PyInterpreterState_Get();
     for (PyThreadState *other = PyInterpreterState_ThreadHead(interpreter); other != NULL;
          other = PyThreadState_Next(other))
@@ -96,9 +101,13 @@ hub_sleep(struct hub *hub)
         if (nanoseconds <= 0)
             return 0;
     }
-    else if (!others_can_unpark(hub)) {
-        hub->deadlocked = hub->attention = true;
-        return 0;
+    else if (hub->poller.waiting == 0 && hub->foreign == 0) {
+        /* another thread may unpark somebody; nobody says so when the last of them ends */
+        if (!other_threads_exist(hub)) {
+            hub->deadlocked = hub->attention = true;
+            return 0;
+        }
+        nanoseconds = RECHECK_NANOSECONDS;
     }
     if (!may_fall_asleep(&hub->remote))
         return 0;
@@ -128,20 +137,80 @@ hub_poll(struct hub *hub, bool may_sleep)
     timers_take(hub);
 }
 
-int
-hub_wait_descriptor(struct hub *hub, int descriptor, enum direction direction, int64_t deadline)
+/* ---- waiting for a descriptor ---- */
+
+void
+hub_pass_on(struct pollable *pollable, enum direction direction)
 {
-    struct pollable *pollable = poller_get(&hub->poller, descriptor);
-    if (pollable == NULL)
-        return -1;
-    int armed = poller_arm(&hub->poller, descriptor, pollable);
-    if (armed <= 0)
-        return armed < 0 ? -1 : UNPARKED;
+    struct fiber *first = pollable->waiting[direction].first;
+    if (first != NULL && pollable->ready[direction])
+        hub_unpark(first, UNPARKED);
+}
+
+/* Parks until an edge. Who does not get to use it leaves it to the next. */
+static int
+wait_for_edge(struct hub *hub, struct pollable *pollable, int descriptor, enum direction direction,
+              int64_t deadline)
+{
     if (hub_prepare(hub, direction == READING ? FOR_READING : FOR_WRITING, (uintptr_t)descriptor) < 0)
         return -1;
     wait_queue_append(&pollable->waiting[direction], hub->thread->current);
     hub->poller.waiting++;
     if (hub_prepare_deadline(hub, deadline) < 0)
         return -1;
-    return hub_park(hub);
+    int outcome = hub_park(hub);
+    if (outcome < 0)
+        hub_pass_on(pollable, direction);
+    if (outcome != DESCRIPTOR_CLOSED)
+        return outcome;
+    errno = EBADF;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+int
+hub_wait_descriptor(struct hub *hub, int descriptor, enum direction direction, int64_t deadline)
+{
+    struct pollable *pollable = poller_get(&hub->poller, descriptor);
+    if (pollable == NULL)
+        return -1;
+    int armed = poller_arm(&hub->poller, descriptor, pollable, direction);
+    if (armed <= 0)
+        return armed < 0 ? -1 : UNPARKED;
+    int outcome = wait_for_edge(hub, pollable, descriptor, direction, deadline);
+    hub_pass_on(pollable, direction);    /* looked at it only */
+    return outcome;
+}
+
+int
+hub_wait_socket(struct hub *hub, int descriptor, enum socket_kind kind, enum direction direction,
+                int64_t deadline)
+{
+    struct pollable *pollable = poller_get(&hub->poller, descriptor);
+    if (pollable == NULL)
+        return -1;
+    pollable->ready[direction] = false;
+    if (!pollable->owned || !pollable_is_registered(pollable, direction)) {
+        int armed = poller_arm(&hub->poller, descriptor, pollable, direction);
+        if (armed <= 0)
+            return armed < 0 ? -1 : UNPARKED;
+        if (!pollable->owned && kind != EXOTIC) {
+            pollable->owned = true;
+            pollable->short_means_empty = kind == STREAM;
+        }
+    }
+    return wait_for_edge(hub, pollable, descriptor, direction, deadline);
+}
+
+void
+descriptor_changed(int descriptor, enum wait_outcome outcome)
+{
+    for (struct thread *thread = core.threads; thread != NULL; thread = thread->next) {
+        struct pollable *pollable = thread->hub != NULL ? poller_find(&thread->hub->poller, descriptor) : NULL;
+        if (pollable == NULL)
+            continue;
+        pollable_forget(pollable);
+        unpark_all(&pollable->waiting[READING], outcome);
+        unpark_all(&pollable->waiting[WRITING], outcome);
+    }
 }

@@ -1,7 +1,8 @@
 /* Registration of descriptors with epoll: see poller.h for the rules. */
-#include "poller.h"
+#include "hub.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -45,8 +46,18 @@ poller_close(struct poller *poller)
     for (int i = 0; i < poller->block_count; i++)
         free(poller->blocks[i]);
     free(poller->blocks);
+    free(poller->receive_buffer);
     poller->blocks = NULL;
+    poller->receive_buffer = NULL;
     poller->block_count = 0;
+}
+
+char *
+poller_receive_buffer(struct poller *poller)
+{
+    if (poller->receive_buffer == NULL && (poller->receive_buffer = malloc(RECEIVE_BUFFER_SIZE)) == NULL)
+        PyErr_NoMemory();
+    return poller->receive_buffer;
 }
 
 static int
@@ -74,6 +85,11 @@ poller_get(struct poller *poller, int descriptor)
         return NULL;
     }
     int block = descriptor / POLLABLES_A_BLOCK;
+    bool known = block < poller->block_count && poller->blocks[block] != NULL;
+    if (!known && fcntl(descriptor, F_GETFD) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);  /* a number out of thin air must not cost a table up to it */
+        return NULL;
+    }
     if (block >= poller->block_count && blocks_grow(poller, block + 1) < 0) {
         PyErr_NoMemory();
         return NULL;
@@ -87,44 +103,68 @@ poller_get(struct poller *poller, int descriptor)
 }
 
 static int
-control(struct poller *poller, int operation, int descriptor, struct pollable *pollable)
+control(struct poller *poller, int operation, int descriptor, const struct pollable *pollable, unsigned directions)
 {
     struct epoll_event event = {
-        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+        .events = EPOLLET | (directions & 1 << READING ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : 0)
+                  | (directions & 1 << WRITING ? EPOLLOUT : 0),
         .data.u64 = (uint32_t)descriptor | (uint64_t)pollable->generation << 32,
     };
     return epoll_ctl(poller->epoll, operation, descriptor, &event);
 }
 
 static int
-register_again(struct poller *poller, int descriptor, struct pollable *pollable)
+register_again(struct poller *poller, int descriptor, struct pollable *pollable, unsigned directions)
 {
-    if (pollable->registered && control(poller, EPOLL_CTL_MOD, descriptor, pollable) == 0)
+    if (pollable->registered && control(poller, EPOLL_CTL_MOD, descriptor, pollable, directions) == 0)
         return 0;
     if (pollable->registered && errno != ENOENT)
         return -1;
-    pollable->registered = false;
+    pollable->registered = 0;
     pollable->generation++;
-    if (control(poller, EPOLL_CTL_ADD, descriptor, pollable) == 0)
+    if (control(poller, EPOLL_CTL_ADD, descriptor, pollable, directions) == 0)
         return 0;
     /* somebody left a registration under the same number and file */
-    return errno == EEXIST ? control(poller, EPOLL_CTL_MOD, descriptor, pollable) : -1;
+    return errno == EEXIST ? control(poller, EPOLL_CTL_MOD, descriptor, pollable, directions) : -1;
 }
 
 int
-poller_arm(struct poller *poller, int descriptor, struct pollable *pollable)
+poller_arm(struct poller *poller, int descriptor, struct pollable *pollable, enum direction direction)
 {
-    if (pollable->registered && pollable->owned)
-        return 1;
-    if (register_again(poller, descriptor, pollable) == 0) {
-        pollable->registered = true;
+    unsigned directions = pollable->registered | 1u << direction;
+    if (register_again(poller, descriptor, pollable, directions) == 0) {
+        pollable->registered = (uint8_t)directions;
         return 1;
     }
-    pollable->registered = false;
+    pollable->registered = 0;
     if (errno == EPERM)
         return 0;
     PyErr_SetFromErrno(PyExc_OSError);
     return -1;
+}
+
+void
+pollable_forget(struct pollable *pollable)
+{
+    pollable->generation++;
+    pollable->registered = 0;
+    pollable->owned = pollable->short_means_empty = false;
+    pollable->ready[READING] = pollable->ready[WRITING] = false;
+}
+
+/* What cannot be watched any more, whoever waits for it finds out by trying. */
+static void
+register_in_child(struct poller *poller, int descriptor, struct pollable *pollable)
+{
+    pollable->registered = 0;
+    for (int direction = READING; direction <= WRITING; direction++) {
+        struct wait_queue *queue = &pollable->waiting[direction];
+        if (queue->first == NULL || poller_arm(poller, descriptor, pollable, direction) == 1)
+            continue;
+        PyErr_Clear();
+        while (queue->first != NULL)
+            hub_unpark(queue->first, UNPARKED);
+    }
 }
 
 int
@@ -136,15 +176,9 @@ poller_after_fork(struct poller *poller)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    for (int block = 0; block < poller->block_count; block++) {
-        for (int i = 0; poller->blocks[block] != NULL && i < POLLABLES_A_BLOCK; i++) {
-            struct pollable *pollable = &poller->blocks[block][i];
-            pollable->registered = false;
-            bool waited_for = pollable->waiting[READING].first != NULL || pollable->waiting[WRITING].first != NULL;
-            if (waited_for && poller_arm(poller, block * POLLABLES_A_BLOCK + i, pollable) < 0)
-                return -1;
-        }
-    }
+    for (int block = 0; block < poller->block_count; block++)
+        for (int i = 0; poller->blocks[block] != NULL && i < POLLABLES_A_BLOCK; i++)
+            register_in_child(poller, block * POLLABLES_A_BLOCK + i, &poller->blocks[block][i]);
     return 0;
 }
 
@@ -163,5 +197,7 @@ poller_event(struct poller *poller, const struct epoll_event *event, bool ready[
         return NULL;
     ready[READING] = event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
     ready[WRITING] = event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR);
+    if (event->events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
+        pollable->short_means_empty = false;
     return pollable;
 }

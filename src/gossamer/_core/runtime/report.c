@@ -1,6 +1,26 @@
 /* The text of LoopExit: every parked green thread, where it stands, what it waits for. */
 #include "hub.h"
 
+/* A name for a report, which must come about whatever the object's repr does. */
+static PyObject *
+safe_repr(PyObject *object)
+{
+    PyObject *text = PyObject_Repr(object);
+    if (text != NULL)
+        return text;
+    PyErr_Clear();
+    return PyUnicode_FromFormat("<%s object at %p>", Py_TYPE(object)->tp_name, (void *)object);
+}
+
+static PyObject *
+named(const char *format, PyObject *object)
+{
+    PyObject *name = safe_repr(object);
+    PyObject *text = name != NULL ? PyUnicode_FromFormat(format, name) : NULL;
+    Py_XDECREF(name);
+    return text;
+}
+
 static PyObject *
 subject_text(const struct fiber *fiber)
 {
@@ -16,10 +36,10 @@ subject_text(const struct fiber *fiber)
     case FOR_WRITING:
         return PyUnicode_FromFormat("waits to write to descriptor %d", (int)fiber->wait.subject);
     case FOR_QUEUE:
-        return fiber->wait.subject != 0 ? PyUnicode_FromFormat("waits for %R", (PyObject *)fiber->wait.subject)
+        return fiber->wait.subject != 0 ? named("waits for %U", (PyObject *)fiber->wait.subject)
                                         : PyUnicode_FromString("waits to be unparked");
     case FOR_GREEN_THREAD:
-        return PyUnicode_FromFormat("waits for the end of %R", (PyObject *)fiber->wait.subject);
+        return named("waits for the end of %U", (PyObject *)fiber->wait.subject);
     }
     Py_UNREACHABLE();
 }
@@ -47,9 +67,11 @@ line_add(PyObject *lines, struct fiber *fiber)
         return 0;
     PyObject *subject = subject_text(fiber);
     PyObject *place = subject != NULL ? place_text(fiber) : NULL;
-    PyObject *line = place != NULL ? PyUnicode_FromFormat("%R %U, %U", fiber->object, subject, place) : NULL;
+    PyObject *name = place != NULL ? safe_repr((PyObject *)fiber->object) : NULL;
+    PyObject *line = name != NULL ? PyUnicode_FromFormat("%U %U, %U", name, subject, place) : NULL;
     int result = line != NULL ? PyList_Append(lines, line) : -1;
     Py_XDECREF(line);
+    Py_XDECREF(name);
     Py_XDECREF(place);
     Py_XDECREF(subject);
     return result;

@@ -199,9 +199,7 @@ Hub_run(PyObject *self, PyObject *Py_UNUSED(ignored))
         PyErr_SetString(core.error, "the hub's loop runs on the hub greenlet alone: switch() to it");
         return NULL;
     }
-    PyObject *result = hub_loop(hub);
-    hub_replace_home(hub);
-    return result;
+    return hub_loop(hub);
 }
 
 static PyObject *
@@ -258,18 +256,53 @@ Hub_call_later(PyObject *self, PyObject *args)
     return Py_NewRef((PyObject *)callback);
 }
 
-static PyObject *
-Hub_handle_error(PyObject *Py_UNUSED(self), PyObject *args)
+static bool
+is_subclass_of_any(PyObject *type, PyObject *first, PyObject *second, PyObject *third)
 {
-    PyObject *context, *type, *value, *traceback;
-    if (!PyArg_ParseTuple(args, "OOOO:handle_error", &context, &type, &value, &traceback))
-        return NULL;
+    return PyErr_GivenExceptionMatches(type, first) || PyErr_GivenExceptionMatches(type, second)
+        || (third != NULL && PyErr_GivenExceptionMatches(type, third));
+}
+
+static void
+error_set(PyObject *type, PyObject *value)
+{
     if (PyExceptionInstance_Check(value))
         PyErr_SetRaisedException(Py_NewRef(value));
     else
         PyErr_SetObject(type, value);
-    PySys_FormatStderr("%R failed:\n", context);
-    PyErr_Print();
+}
+
+/* Not through PyErr_Print(), which ends the process for SystemExit and keeps the error in sys.last_exc. */
+static void
+error_print(PyObject *context, PyObject *type, PyObject *value)
+{
+    PyObject *name = PyObject_Repr(context);
+    if (name == NULL) {
+        PyErr_Clear();
+        name = PyUnicode_FromFormat("<%s that cannot be shown>", Py_TYPE(context)->tp_name);
+    }
+    if (name != NULL)
+        PySys_FormatStderr("%U failed:\n", name);
+    Py_XDECREF(name);
+    error_set(type, value);
+    PyErr_PrintEx(0);
+}
+
+static PyObject *
+Hub_handle_error(PyObject *self, PyObject *args)
+{
+    PyObject *context, *type, *value, *traceback;
+    if (!PyArg_ParseTuple(args, "OOOO:handle_error", &context, &type, &value, &traceback))
+        return NULL;
+    if (!is_subclass_of_any(type, core.greenlet_exit, PyExc_SystemExit, NULL))
+        error_print(context, type, value);
+    if (context != Py_None && !is_subclass_of_any(type, PyExc_KeyboardInterrupt, PyExc_SystemExit, PyExc_SystemError))
+        Py_RETURN_NONE;
+    struct hub *hub = hub_of(self);
+    if (hub == NULL)
+        return NULL;
+    error_set(type, value);
+    hub_deliver_to_main(hub);
     Py_RETURN_NONE;
 }
 
@@ -286,7 +319,9 @@ static PyMethodDef hub_methods[] = {
      "Have function(*args) called on the hub greenlet in `seconds` seconds. Returns a Callback to stop it."},
     {"handle_error", Hub_handle_error, METH_VARARGS,
      "handle_error($self, context, type, value, tb, /)\n--\n\n"
-     "Called with what a callback or a green thread, the context, raised. Prints it to sys.stderr."},
+     "Called with what a callback or a green thread, the context, raised: prints it to sys.stderr.\n\n"
+     "SystemExit, KeyboardInterrupt and SystemError are raised in the main greenlet, as is any error without\n"
+     "a context; SystemExit and GreenletExit are not printed."},
     {NULL, NULL, 0, NULL},
 };
 

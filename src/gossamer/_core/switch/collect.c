@@ -220,6 +220,8 @@ fiber_abandon(struct fiber *fiber)
         slot_release(thread, slot);
     }
     fiber->slot = NULL;
+    wait_queue_remove(fiber);        /* the owner of the queue may live on */
+    fiber->wait.state = NOT_WAITING;
     fiber->python.context = NULL;
     fiber->root_chunk = NULL;        /* its frames may be referred to: lost with them */
     started_unlink(thread, fiber);

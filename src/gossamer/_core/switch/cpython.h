@@ -44,6 +44,9 @@
 #  include "internal/pycore_pythonrun.h"
 #else
 #  include "internal/pycore_frame.h"
+#  if PY_VERSION_HEX >= 0x030d0000
+#    include "internal/pycore_tstate.h"
+#  endif
 #endif
 #pragma GCC diagnostic pop
 
@@ -53,7 +56,6 @@
 #define HAS_CFRAME (PY_VERSION_HEX < 0x030d0000)
 #define HAS_ENTRY_FRAMES_ON_STACK (PY_VERSION_HEX >= 0x030c0000)
 #define HAS_STACK_LIMITS (PY_VERSION_HEX >= 0x030e0000)
-#define HAS_CACHED_CHUNK (PY_VERSION_HEX >= 0x030e0000)
 
 typedef struct _PyInterpreterFrame InterpreterFrame;
 
@@ -207,6 +209,128 @@ python_state_start(PythonState *state, PyThreadState *tstate, _PyStackChunk *roo
     state->c_recursion_remaining = C_RECURSION_LIMIT;
 #endif
     (void)tstate;
+}
+
+/* ---- what belongs to a green thread, and to the raw greenlets below it ---- */
+
+/* Thread locals. 3.13 and later: a key and a sentinel tell threads apart; before, the dictionary itself.
+   3.11, 3.12: asyncio keeps the running loop in the dictionary, and caches it under the thread state's
+   number: so the number moves along. */
+typedef struct {
+    PyObject *dict;
+#if PY_VERSION_HEX >= 0x030d0000
+    PyObject *key, *sentinel;
+#else
+    uint64_t id;
+#endif
+} LocalState;
+
+/* What asyncio runs. 3.13: the task that runs is kept by loop, so it needs no care. */
+typedef struct {
+    PyObject *loop, *task;
+} LoopState;
+
+static inline bool
+loop_state_is_in_use(PyThreadState *tstate)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return ((_PyThreadStateImpl *)tstate)->asyncio_running_loop != NULL;
+#else
+    (void)tstate;
+    return false;
+#endif
+}
+
+/* Moves it out of the thread state, which has none then. */
+static inline LoopState
+loop_state_take(PyThreadState *tstate)
+{
+    LoopState state = {0};
+#if PY_VERSION_HEX >= 0x030d0000
+    _PyThreadStateImpl *impl = (_PyThreadStateImpl *)tstate;
+    state.loop = impl->asyncio_running_loop;
+    impl->asyncio_running_loop = NULL;
+#  if PY_VERSION_HEX >= 0x030e0000
+    state.task = impl->asyncio_running_task;
+    impl->asyncio_running_task = NULL;
+#  endif
+#endif
+    (void)tstate;
+    return state;
+}
+
+static inline void
+loop_state_put(PyThreadState *tstate, LoopState state)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    _PyThreadStateImpl *impl = (_PyThreadStateImpl *)tstate;
+    impl->asyncio_running_loop = state.loop;
+#  if PY_VERSION_HEX >= 0x030e0000
+    impl->asyncio_running_task = state.task;
+#  endif
+#endif
+    (void)tstate;
+    (void)state;
+}
+
+/* Moves it out of the thread state; the number stays until another is put there. */
+static inline LocalState
+local_state_take(PyThreadState *tstate)
+{
+    LocalState state = {.dict = tstate->dict};
+    tstate->dict = NULL;
+#if PY_VERSION_HEX >= 0x030d0000
+    state.key = tstate->threading_local_key;
+    state.sentinel = tstate->threading_local_sentinel;
+    tstate->threading_local_key = tstate->threading_local_sentinel = NULL;
+#else
+    state.id = tstate->id;
+#endif
+    return state;
+}
+
+static inline void
+local_state_put(PyThreadState *tstate, LocalState state)
+{
+    tstate->dict = state.dict;
+#if PY_VERSION_HEX >= 0x030d0000
+    tstate->threading_local_key = state.key;
+    tstate->threading_local_sentinel = state.sentinel;
+#else
+    tstate->id = state.id;
+#endif
+}
+
+static inline bool
+local_state_is_empty(const LocalState *state)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return state->dict == NULL && state->key == NULL && state->sentinel == NULL;
+#else
+    return state->dict == NULL;
+#endif
+}
+
+static inline int
+local_state_traverse(const LocalState *state, visitproc visit, void *arg)
+{
+    Py_VISIT(state->dict);
+#if PY_VERSION_HEX >= 0x030d0000
+    Py_VISIT(state->key);
+    Py_VISIT(state->sentinel);
+#endif
+    return 0;
+}
+
+/* In the order in which the interpreter drops them at the end of a thread. Runs destructors. */
+static inline void
+local_state_drop(LocalState state)
+{
+    Py_XDECREF(state.dict);
+#if PY_VERSION_HEX >= 0x030d0000
+    Py_XDECREF(state.key);
+    Py_XDECREF(state.sentinel);
+#endif
 }
 
 static inline StackLimits
@@ -400,6 +524,34 @@ frame_object_of(InterpreterFrame *frame, PyThreadState *tstate)
     return object;
 }
 
+/* ---- objects of the select module ---- */
+
+/* What select.poll() makes. `descriptors` is what the last call of poll() asked for. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *dict;                  /* descriptor: events */
+    int up_to_date, length;          /* of `descriptors`, against `dict` */
+    struct pollfd *descriptors;
+    int running;                     /* a call of poll() is under way: another one raises */
+} PollObject;
+
+/* What select.epoll() makes. */
+typedef struct {
+    PyObject_HEAD
+    int descriptor;                  /* -1: closed */
+} EpollObject;
+
+/* ---- the socket object, which the module _socket keeps to itself ---- */
+
+/* The same on every version; points are installed only where a real socket shows it to be so. */
+typedef struct {
+    PyObject_HEAD
+    int descriptor;                  /* -1: closed */
+    int family, type, protocol;
+    PyObject *(*error_handler)(void);
+    int64_t timeout;                 /* nanoseconds; negative: none, 0: not blocking */
+} SocketObject;
+
 /* ---- small differences of the C API ---- */
 
 #if PY_VERSION_HEX < 0x030c0000
@@ -424,6 +576,42 @@ static inline void
 PyErr_SetRaisedException(PyObject *value)
 {
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(value)), value, PyException_GetTraceback(value));
+}
+#endif
+
+/* Has the interpreter refuse the module in sub-interpreters; 3.11 cannot. */
+#if PY_VERSION_HEX >= 0x030c0000
+#  define MAIN_INTERPRETER_ONLY_SLOT {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#else
+#  define MAIN_INTERPRETER_ONLY_SLOT
+#endif
+
+/* What the end of a thread's function by an exception that nobody caught is reported as. */
+static inline void
+thread_error_report(PyObject *function)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    PyErr_FormatUnraisable("Exception ignored in thread started by %R", function);
+#else
+    _PyErr_WriteUnraisableMsg("in thread started by", function);
+#endif
+}
+
+#if PY_VERSION_HEX >= 0x030d0000
+/* A _thread._ThreadHandle: the face of what really tells a thread's state. */
+struct thread_handle_layout {
+    PyObject_HEAD
+    void *inner;
+};
+
+static inline void
+thread_handles_exchange(PyObject *one, PyObject *other)
+{
+    struct thread_handle_layout *first = (struct thread_handle_layout *)one;
+    struct thread_handle_layout *second = (struct thread_handle_layout *)other;
+    void *inner = first->inner;
+    first->inner = second->inner;
+    second->inner = inner;
 }
 #endif
 
@@ -458,92 +646,131 @@ object_forget_finalized(PyObject *object)
 /* ---- inside _thread's lock objects ----
 
    Both kinds are taken and released here without a call through Python; points probe at installation
-   that they look like this (lock_layout_is_known). Up to 3.13 they hold a pointer to a lock of the thread
-   library, from 3.14 on a one-byte mutex. */
+   that they look like this. They held a pointer to a lock of the thread library first and hold a one-byte
+   mutex now: plain locks since some micro release of 3.13, RLock since 3.14. */
 
-struct lock_layout {
-    PyObject_HEAD
 #if PY_VERSION_HEX < 0x030e0000
+typedef PyThread_type_lock RLockMutex;
+#else
+typedef PyMutex RLockMutex;
+#endif
+
+/* A plain lock up to 3.12, and in the first micro releases of 3.13. */
+struct pointer_lock {
+    PyObject_HEAD
     PyThread_type_lock lock;
     PyObject *weakrefs;
     char locked;
-#else
-    PyMutex lock;
-#endif
 };
+
+#if PY_VERSION_HEX >= 0x030d0000
+/* A plain lock in later ones, and from 3.14 on. */
+struct mutex_lock {
+    PyObject_HEAD
+    PyMutex lock;
+};
+#endif
 
 struct rlock_layout {
     PyObject_HEAD
+    RLockMutex lock;
 #if PY_VERSION_HEX < 0x030e0000
-    PyThread_type_lock lock;
     unsigned long owner;
     unsigned long count;             /* 0: free */
 #else
-    PyMutex lock;
     unsigned long long owner;        /* 0: free */
     size_t level;                    /* acquired once: 0 */
 #endif
 };
 
-#if PY_VERSION_HEX < 0x030e0000
 static inline bool
-low_level_lock_try(PyThread_type_lock *lock)
+pointer_lock_try(PyThread_type_lock lock)
 {
-    return PyThread_acquire_lock_timed(*lock, 0, 0) == PY_LOCK_ACQUIRED;
+    return PyThread_acquire_lock_timed(lock, 0, 0) == PY_LOCK_ACQUIRED;
 }
 
-static inline void
-low_level_lock_release(PyThread_type_lock *lock)
-{
-    PyThread_release_lock(*lock);
-}
-#else
+#if PY_VERSION_HEX >= 0x030d0000
 static inline bool
-low_level_lock_try(PyMutex *lock)
+mutex_try(PyMutex *mutex)
 {
-    uint8_t bits = __atomic_load_n(&lock->_bits, __ATOMIC_RELAXED);
+    uint8_t bits = __atomic_load_n(&mutex->_bits, __ATOMIC_RELAXED);
     return !(bits & 1)
-        && __atomic_compare_exchange_n(&lock->_bits, &bits, bits | 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-}
-
-static inline void
-low_level_lock_release(PyMutex *lock)
-{
-    PyMutex_Unlock(lock);
+        && __atomic_compare_exchange_n(&mutex->_bits, &bits, bits | 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 #endif
+
+static inline bool
+rlock_mutex_try(RLockMutex *lock)
+{
+#if PY_VERSION_HEX < 0x030e0000
+    return pointer_lock_try(*lock);
+#else
+    return mutex_try(lock);
+#endif
+}
+
+static inline void
+rlock_mutex_release(RLockMutex *lock)
+{
+#if PY_VERSION_HEX < 0x030e0000
+    PyThread_release_lock(*lock);
+#else
+    PyMutex_Unlock(lock);
+#endif
+}
+
+/* Micro releases of 3.13 differ, so the object tells: a mutex is one byte. */
+static inline bool
+lock_is_mutex(PyObject *lock)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    (void)lock;
+    return true;
+#elif PY_VERSION_HEX >= 0x030d0000
+    return Py_TYPE(lock)->tp_basicsize < (Py_ssize_t)sizeof(struct pointer_lock);
+#else
+    (void)lock;
+    return false;
+#endif
+}
 
 static inline bool
 lock_is_locked(PyObject *lock)
 {
-#if PY_VERSION_HEX < 0x030e0000
-    return ((struct lock_layout *)lock)->locked;
-#else
-    return ((struct lock_layout *)lock)->lock._bits & 1;
+#if PY_VERSION_HEX >= 0x030d0000
+    if (lock_is_mutex(lock))
+        return ((struct mutex_lock *)lock)->lock._bits & 1;
 #endif
+    return ((struct pointer_lock *)lock)->locked;
 }
 
 static inline bool
-lock_try(PyObject *object)
+lock_try(PyObject *lock)
 {
-    struct lock_layout *lock = (struct lock_layout *)object;
-    if (!low_level_lock_try(&lock->lock))
-        return false;
-#if PY_VERSION_HEX < 0x030e0000
-    lock->locked = 1;
+#if PY_VERSION_HEX >= 0x030d0000
+    if (lock_is_mutex(lock))
+        return mutex_try(&((struct mutex_lock *)lock)->lock);
 #endif
+    struct pointer_lock *plain = (struct pointer_lock *)lock;
+    if (!pointer_lock_try(plain->lock))
+        return false;
+    plain->locked = 1;
     return true;
 }
 
 /* Of a locked one. */
 static inline void
-lock_release(PyObject *object)
+lock_release(PyObject *lock)
 {
-    struct lock_layout *lock = (struct lock_layout *)object;
-#if PY_VERSION_HEX < 0x030e0000
-    lock->locked = 0;
+#if PY_VERSION_HEX >= 0x030d0000
+    if (lock_is_mutex(lock)) {
+        PyMutex_Unlock(&((struct mutex_lock *)lock)->lock);
+        return;
+    }
 #endif
-    low_level_lock_release(&lock->lock);
+    struct pointer_lock *plain = (struct pointer_lock *)lock;
+    plain->locked = 0;
+    PyThread_release_lock(plain->lock);
 }
 
 static inline unsigned long

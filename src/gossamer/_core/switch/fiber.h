@@ -92,7 +92,9 @@ struct thread {
     bool exchange_failed;            /* no memory to copy the running stack out: the switch is undone */
     GreenletObject *origin;          /* NULL after a hand-off by the hub */
     GreenletObject *finished;        /* a green thread whose reference the next to arrive drops */
+    GreenletObject *left;            /* by the last hand-off; not owned, for the tracer */
     struct hub *hub;
+    bool making_hub;                 /* the class of hubs is being called */
     struct fiber *main;
     PyObject *tracer;
     PyObject *doomed;                /* list of greenlets whose last reference was dropped elsewhere */
@@ -102,6 +104,10 @@ struct thread {
     int overflow_count;
     unsigned overflow_hand;
     struct thread *next, *previous;  /* core.threads */
+    bool moves_own_state;            /* switches ask whose own state is wanted (own_state.c); for good */
+    struct green_thread_object *local_owner, *loop_owner;  /* whose is loaded; NULL: the OS thread's own */
+    LocalState local;                /* the OS thread's own, while another is loaded */
+    LoopState loop;
     struct slot main_slot;
     struct slot *overflow[OVERFLOW_SLOTS];
 };
@@ -123,6 +129,9 @@ struct core {
     Py_ssize_t copied_out;
     Py_ssize_t leaked;
     struct parking_lot lot;
+    bool green_threads_own_locals;   /* thread locals belong to the green thread: own_state.c */
+    uint64_t own_states;             /* a count: 0 while none was ever moved; see own_state.c */
+    void (*identity_ended)(PyObject *green_thread);  /* called at the end of one whose identity was asked, or NULL */
 };
 extern struct core core;
 
@@ -203,7 +212,9 @@ void fiber_abandon(struct fiber *fiber);
 /* ---- trace.c ---- */
 PyObject *core_settrace(PyObject *module, PyObject *tracer);
 PyObject *core_gettrace(PyObject *module, PyObject *ignored);
-/* Tells the tracer of a transfer that has just arrived. Returns the value to go on with. */
+/* Tells the tracer of a transfer that has just arrived. Returns the value to go on with; for a hand-off
+   by the hub 0, or -1 with an exception set. */
+int trace_hand_off(struct thread *thread);
 PyObject *trace_arrival(struct thread *thread, GreenletObject *origin, PyObject *value);
 
 /* ---- introspect.c ---- */

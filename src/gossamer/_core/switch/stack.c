@@ -14,6 +14,7 @@
 enum {
     SLOTS_DEFAULT = 512,
     SLOTS_MOST = 16384,              /* two mappings each: half of Linux's default limit of 65530 */
+    MAPPINGS_LEFT = 16,              /* for others, when the system's limit on mappings comes near */
     CANARY_WORDS = 4,
     PAGE = 4096,
 };
@@ -98,18 +99,34 @@ slot_trim(struct slot *slot)
     canary_set(slot);
 }
 
-/* Address space for a slot, or NULL. Where it is limited, stacks leave some for everybody else: it is
-   asked for along with the slot and given back at once. */
+/* Whether MAPPINGS_LEFT more mappings are to be had, tried on memory that is unmapped afterwards. */
+static bool
+mappings_split(char *memory)
+{
+    for (int i = 0; i < MAPPINGS_LEFT / 2; i++)
+        if (mprotect(memory + (2 * i + 1) * PAGE, PAGE, PROT_NONE) < 0)
+            return false;
+    return true;
+}
+
+/* Address space for a slot, or NULL. Where that or the number of mappings is limited, stacks leave some
+   for everybody else: it is asked for along with the slot and given back at once. (The interpreter does
+   not survive that it cannot unmap a chunk of its own at the limit of mappings.) */
 static char *
 slot_memory_map(size_t headroom)
 {
-    size_t size = SLOT_SIZE + SLOT_GUARD;
+    size_t size = STACK_SIZE + SLOT_GUARD;
     char *base = mmap(NULL, size + headroom, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
+    bool room = headroom == 0 || mappings_split(base + size);
     if (headroom > 0)
         munmap(base + size, headroom);
+    if (!room) {
+        munmap(base, size);
+        return NULL;
+    }
     if (mprotect(base, SLOT_GUARD, PROT_NONE) < 0) {
         munmap(base, size);
         return NULL;
@@ -121,7 +138,7 @@ slot_memory_map(size_t headroom)
 static struct slot *
 slot_map(size_t headroom)
 {
-    size_t size = SLOT_SIZE + SLOT_GUARD;
+    size_t size = STACK_SIZE + SLOT_GUARD;
     struct slot *slot = calloc(1, sizeof *slot);
     if (slot == NULL)
         return NULL;
@@ -131,7 +148,7 @@ slot_map(size_t headroom)
         return NULL;
     }
     /* a huge page under each stack would cost 2 MiB resident for every greenlet */
-    madvise(base + SLOT_GUARD, SLOT_SIZE, MADV_NOHUGEPAGE);
+    madvise(base + SLOT_GUARD, STACK_SIZE, MADV_NOHUGEPAGE);
     slot->low = base + SLOT_GUARD;
     slot->top = base + size;
     slot->limits = stack_limits_of(slot->low, slot->top);
@@ -144,7 +161,7 @@ static void
 slot_unmap(struct slot *slot)
 {
     stack_forget_poison(slot->low, slot->top);
-    munmap(slot->low - SLOT_GUARD, SLOT_SIZE + SLOT_GUARD);
+    munmap(slot->low - SLOT_GUARD, STACK_SIZE + SLOT_GUARD);
     __atomic_sub_fetch(&pool.mapped, 1, __ATOMIC_RELAXED);
     free(slot);
 }

@@ -31,7 +31,7 @@ enum {
     OVERFLOW_SLOTS = 16,             /* shared by a thread's latecomers */
     FREE_SLOTS_KEPT = 64,            /* by a thread; more go back to the pool */
 };
-#define SLOT_SIZE ((size_t)8 << 20)
+#define STACK_SIZE ((size_t)8 << 20)
 #define SCRATCH_SIZE ((size_t)64 * 1024)
 
 struct slot {

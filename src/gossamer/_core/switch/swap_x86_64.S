@@ -27,7 +27,13 @@
 
         .macro  restore_registers_and_return
         ldmxcsr (%rsp)
+        /* loading the x87 control word is slow, and it hardly ever differs */
+        fnstcw  -8(%rsp)
+        movzwl  -8(%rsp), %ecx
+        cmpw    4(%rsp), %cx
+        je      1f
         fldcw   4(%rsp)
+1:
         addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
         popq    %r15

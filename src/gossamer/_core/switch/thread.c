@@ -43,7 +43,8 @@ thread_end_parked(struct thread *thread)
     Py_ssize_t tries = 100 + 2 * core.alive;
     struct fiber *fiber = thread->started;
     while (fiber != NULL && tries-- > 0) {
-        if (fiber->refuses_to_die || fiber == thread->current) {
+        bool is_home = thread->hub != NULL && fiber == thread->hub->home;
+        if (fiber->refuses_to_die || fiber == thread->current || is_home) {
             fiber = fiber->next;
             continue;
         }
@@ -54,22 +55,34 @@ thread_end_parked(struct thread *thread)
     }
 }
 
+/* The last to go: the others may have waited in their `finally` blocks. */
+static void
+hub_greenlet_end(struct thread *thread)
+{
+    if (thread->hub == NULL)
+        return;
+    thread->hub->closing = true;
+    if (thread->hub->home->state == STARTED)
+        fiber_end(thread, thread->hub->home);
+}
+
 static void
 thread_end(struct thread *thread)
 {
     bool can_run_code = thread == current_thread && !interpreter_is_finalizing()
                         && thread->current == thread->main;
-    if (thread->hub != NULL)
-        thread->hub->closing = true;
     if (can_run_code) {
         if (thread->doomed != NULL)
             thread_end_doomed(thread);
         thread_end_parked(thread);
+        hub_greenlet_end(thread);
     }
     while (thread->started != NULL)
         fiber_abandon(thread->started);
+    wait_queue_remove(thread->main);
+    thread->main->wait.state = NOT_WAITING;
     if (thread->hub != NULL)
-        hub_free(thread->hub);
+        hub_free(thread);
     slots_return(thread);
     threads_unlink(thread);
     if (thread == current_thread)
@@ -149,6 +162,7 @@ thread_make(void)
         return NULL;
     }
     thread->tstate = PyThreadState_Get();
+    thread->moves_own_state = core.green_threads_own_locals;
     thread->main_slot.limits = stack_limits_of_thread(thread->tstate);
     main_slot_measure(&thread->main_slot);
     GreenletObject *object = greenlet_alloc(&Greenlet_Type);

@@ -29,6 +29,14 @@ trace_arrival(struct thread *thread, GreenletObject *origin, PyObject *value)
     return value;
 }
 
+int
+trace_hand_off(struct thread *thread)
+{
+    PyObject *value = trace_arrival(thread, thread->left, Py_NewRef(Py_None));
+    Py_XDECREF(value);
+    return value != NULL ? 0 : -1;
+}
+
 PyObject *
 core_settrace(PyObject *Py_UNUSED(module), PyObject *tracer)
 {

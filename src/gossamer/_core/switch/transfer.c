@@ -86,6 +86,14 @@ arrive_attentively(struct thread *thread, GreenletObject *origin, PyObject *valu
     return value;
 }
 
+__attribute__((noinline, cold)) PyObject *
+arrive_by_hand_off(struct thread *thread)
+{
+    int traced = thread->tracer != NULL ? trace_hand_off(thread) : 0;
+    drop_finished(thread);
+    return traced == 0 ? Py_NewRef(core.empty_tuple) : NULL;
+}
+
 /* ---- starting ---- */
 
 static PyObject *
@@ -178,6 +186,21 @@ fiber_unstart(struct thread *thread, struct fiber *fiber)
 
 /* ---- between parked fibers ---- */
 
+/* Most programs never see it true: see own_state.c. */
+static inline __attribute__((always_inline)) bool
+moves_own_state(const struct thread *thread)
+{
+    return thread->moves_own_state || loop_state_is_in_use(thread->tstate);
+}
+
+static inline __attribute__((always_inline)) void
+state_load(struct thread *thread, const struct fiber *target, const StackLimits *limits)
+{
+    python_state_load(&target->python, thread->tstate, limits);
+    if (unlikely(moves_own_state(thread)))
+        own_state_enter(thread, target);
+}
+
 /* The reference to the target's object that its caller owns becomes that of thread->current. */
 static inline __attribute__((always_inline)) void
 become_current(struct thread *thread, struct fiber *target, GreenletObject *origin)
@@ -224,7 +247,7 @@ swap_within_slot(struct thread *thread, struct fiber *current, struct fiber *tar
     if (likely(!thread->exchange_failed))
         return true;
     thread->exchange_failed = false;
-    python_state_load(&current->python, thread->tstate, &current->slot->limits);
+    state_load(thread, current, &current->slot->limits);
     thread->current = current;
     thread->origin = NULL;
     return false;
@@ -242,17 +265,18 @@ no_memory_to_switch(struct thread *thread, struct fiber *target)
     return PyErr_NoMemory();
 }
 
+/* Where more has to move than registers and a few fields: a stack, or what belongs to green threads. */
 static __attribute__((noinline)) PyObject *
-swap_to_copied_out(struct thread *thread, struct fiber *target)
+swap_with_care(struct thread *thread, struct fiber *target)
 {
     struct fiber *current = thread->current;
     bool same_slot = current->slot == target->slot;
-    if (!same_slot) {
+    if (!same_slot && !fiber_is_resident(target)) {
         if (occupant_copy_out(target->slot) < 0)
             return no_memory_to_switch(thread, target);
         slice_copy_in(target);
     }
-    python_state_load(&target->python, thread->tstate, &target->slot->limits);
+    state_load(thread, target, &target->slot->limits);
     become_current(thread, target, current->object);
     if (same_slot) {
         if (!swap_within_slot(thread, current, target))
@@ -277,8 +301,8 @@ swap_to(struct thread *thread, struct fiber *target)
     PyThreadState *tstate = thread->tstate;
     struct slot *slot = target->slot;
     python_state_save(&current->python, tstate);
-    if (unlikely(slot->occupant != target))
-        return swap_to_copied_out(thread, target);
+    if (unlikely(slot->occupant != target || moves_own_state(thread)))
+        return swap_with_care(thread, target);
     python_state_load(&target->python, tstate, &slot->limits);
     become_current(thread, target, current->object);
     sanitizer_leave(&current->fake_stack, slot->low, slot_size(slot));
@@ -304,7 +328,8 @@ fiber_hand_off(struct thread *thread, struct fiber *next)
             slice_copy_in(next);
         }
     }
-    python_state_load(&next->python, tstate, &slot->limits);
+    state_load(thread, next, &slot->limits);
+    thread->left = current->object;
     thread->current = next;
     slot->recently_used = true;
     if (unlikely(within_slot)) {
@@ -515,6 +540,7 @@ leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir, Gr
     struct slot *own = self->slot, *home = heir->slot;
     bool same_slot = own == home;
     fiber_retire(thread, self);
+    thread->left = self->object;
     self->slot = NULL;
     own->occupant = NULL;
     slot_release(thread, own);
@@ -523,7 +549,7 @@ leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir, Gr
             Py_FatalError("gossamer: no memory to resume the parent of a finished greenlet");
         slice_copy_in(heir);
     }
-    python_state_load(&heir->python, thread->tstate, &home->limits);
+    state_load(thread, heir, &home->limits);
     become_current(thread, heir, origin);
     void *unused;
     sanitizer_leave(NULL, home->low, slot_size(home));
@@ -538,10 +564,8 @@ leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir, Gr
 static struct message
 message_arriving(struct thread *thread)
 {
-    if (thread->origin == NULL) {
-        drop_finished(thread);
-        return (struct message){Py_NewRef(core.empty_tuple), NULL, SHAPE_TUPLE};
-    }
+    if (thread->origin == NULL)
+        return (struct message){arrive_by_hand_off(thread), NULL, SHAPE_TUPLE};
     PyObject *kwargs = thread->kwargs;
     enum value_shape shape = thread->shape;
     thread->kwargs = NULL;
@@ -549,12 +573,18 @@ message_arriving(struct thread *thread)
     PyObject *value = arrive(thread);
     if (value == NULL)
         Py_CLEAR(kwargs);
-    return (struct message){value, kwargs, shape};
+    if (value == NULL || thread->hub == NULL || thread->current != thread->hub->home)
+        return (struct message){value, kwargs, shape};
+    Py_DECREF(value);                /* whoever wakes the hub first: its loop takes no arguments */
+    Py_XDECREF(kwargs);
+    return (struct message){Py_NewRef(core.empty_tuple), NULL, SHAPE_TUPLE};
 }
 
 _Noreturn void
 fiber_bequeath(struct thread *thread, struct fiber *self, struct message message)
 {
+    if (thread->hub != NULL && thread->hub->home == self)
+        hub_replace_home(thread->hub);
     struct fiber *heir = heir_of(thread, self, &message);
     message_put(thread, message);
     if (thread->tracer != NULL)
@@ -579,7 +609,7 @@ fiber_adopt_stack(struct thread *thread, struct fiber *finished, struct fiber *f
     fresh->state = STARTED;
     fresh->entered = true;
     started_link(thread, fresh);
-    python_state_load(&fresh->python, thread->tstate, &slot->limits);
+    state_load(thread, fresh, &slot->limits);
     python_state_arrive(thread->tstate);
     thread->current = fresh;
 }

@@ -11,6 +11,10 @@ struct message {
 
 PyObject *arrive_attentively(struct thread *thread, GreenletObject *origin, PyObject *value);
 
+/* The hub greenlet left one of its callbacks by an explicit switch, and the others have nothing more to
+   do: as if they had switched to it with no arguments. */
+PyObject *arrive_by_hand_off(struct thread *thread);
+
 /* On the stack just entered by a transfer: takes out what was sent. The reference to the fiber that was
    left is dropped here: it may be the last one, and then other Python code runs first. */
 static inline __attribute__((always_inline)) PyObject *
@@ -20,6 +24,8 @@ arrive(struct thread *thread)
     GreenletObject *origin = thread->origin;
     thread->value = NULL;
     thread->origin = NULL;
+    if (unlikely(origin == NULL))
+        return arrive_by_hand_off(thread);
     if (unlikely(thread->attention))
         return arrive_attentively(thread, origin, value);
     Py_DECREF(origin);
@@ -34,6 +40,9 @@ int fiber_start(struct thread *thread, struct fiber *fiber, PyObject *run);
    becomes that of thread->current; the current fiber's has been handed to its wait before. Returns false
    when there is no memory for it, and nothing has happened. */
 bool fiber_hand_off(struct thread *thread, struct fiber *next);
+
+/* own_state.c: loads the state that belongs to the green thread which `target` is part of. */
+void own_state_enter(struct thread *thread, const struct fiber *target);
 
 /* GreenletExit that reaches the end of a greenlet is its result: takes it, or returns NULL. */
 PyObject *exit_as_value(void);

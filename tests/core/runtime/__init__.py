@@ -1,0 +1,1 @@
+"""The runtime of the native core: hub, timers, poller, park and unpark."""

@@ -1,0 +1,142 @@
+"""Links: callables that the hub calls once a green thread has ended."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from gossamer._core import GreenThread, WaitQueue, get_hub, getcurrent, sleep, spawn
+from tests.support.runtime import in_thread, joined, reported, turns
+
+
+def test_links_are_called_on_the_hub_with_the_green_thread_in_the_order_made() -> None:
+    seen: list[Any] = []
+    it = spawn(sleep, 0)
+
+    def link(number: int, ended: GreenThread) -> None:
+        seen.append((number, ended, getcurrent()))
+
+    for number in range(3):
+        it.rawlink(partial(link, number))
+    joined(it)
+    turns()
+    assert seen == [(number, it, get_hub()) for number in range(3)]
+
+
+def test_a_link_to_a_finished_one_is_called_in_turn_not_at_once() -> None:
+    seen: list[GreenThread] = []
+    it = spawn(int)
+    joined(it)
+    it.rawlink(seen.append)
+    assert seen == []
+    turns()
+    assert seen == [it]
+
+
+def test_a_link_to_a_failing_one_is_called() -> None:
+    seen: list[type[BaseException | None]] = []
+
+    def body() -> None:
+        raise LookupError
+
+    with reported():
+        it = spawn(body)
+        it.rawlink(lambda ended: seen.append(type(ended.exception)))
+        joined(it)
+        turns()
+    assert seen == [LookupError]
+
+
+def test_a_link_taken_back_is_not_called() -> None:
+    seen: list[str] = []
+
+    def kept(_: GreenThread) -> None:
+        seen.append("kept")
+
+    def taken_back(_: GreenThread) -> None:
+        seen.append("taken back")
+
+    it = spawn(sleep, 0)
+    it.unlink(taken_back)
+    it.rawlink(taken_back)
+    it.rawlink(kept)
+    it.unlink(taken_back)
+    it.unlink(taken_back)
+    joined(it)
+    turns()
+    assert seen == ["kept"]
+
+
+def test_a_link_made_twice_is_called_twice_and_taken_back_once_at_a_time() -> None:
+    seen: list[GreenThread] = []
+    link = seen.append
+    it = spawn(sleep, 0)
+    for _ in range(3):
+        it.rawlink(link)
+    it.unlink(link)
+    joined(it)
+    turns()
+    assert seen == [it, it]
+
+
+@pytest.mark.parametrize("link", [None, 5, "text"], ids=repr)
+def test_a_link_must_be_callable(link: Any) -> None:
+    it = spawn(int)
+    with pytest.raises(TypeError, match="callable"):
+        it.rawlink(link)
+    joined(it)
+
+
+def test_a_failing_link_is_reported_and_the_others_are_called() -> None:
+    seen: list[GreenThread] = []
+
+    def fails(_: GreenThread) -> None:
+        raise LookupError("from the link")
+
+    with reported() as reports:
+        it = spawn(int)
+        it.rawlink(fails)
+        it.rawlink(seen.append)
+        joined(it)
+        turns()
+    assert seen == [it]
+    assert [str(report.value) for report in reports] == ["from the link"]
+
+
+def test_a_link_that_spawns_and_unparks_is_an_ordinary_thing() -> None:
+    queue = WaitQueue()
+    waiter = spawn(queue.park)
+    made: list[GreenThread] = []
+
+    def link(ended: GreenThread) -> None:
+        queue.unpark()
+        made.append(spawn(lambda: ended.value))
+
+    it = spawn(lambda: "value")
+    sleep(0)
+    it.rawlink(link)
+    joined(waiter, it)
+    turns()
+    assert joined(*made) == ["value"]
+
+
+def test_a_link_made_by_another_thread_is_called_on_the_green_threads_hub() -> None:
+    seen: list[object] = []
+    it = spawn(sleep, 0)
+    in_thread(lambda: it.rawlink(lambda _: seen.append(getcurrent())))
+    joined(it)
+    turns()
+    assert seen == [get_hub()]
+
+
+def test_a_link_to_oneself_is_called_after_the_end() -> None:
+    seen: list[bool] = []
+
+    def body() -> None:
+        me = getcurrent()
+        assert isinstance(me, GreenThread)
+        me.rawlink(lambda ended: seen.append(ended.ready()))
+
+    joined(spawn(body))
+    turns()
+    assert seen == [True]

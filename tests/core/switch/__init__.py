@@ -1,0 +1,1 @@
+"""Tests of the switch core through `gossamer.switching`."""

@@ -1,0 +1,1 @@
+"""What several test modules share: child interpreters, memory measures, sizes."""
