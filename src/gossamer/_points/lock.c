@@ -108,8 +108,12 @@ lock_acquire_green(struct hub *hub, PyObject *lock, int64_t deadline)
 {
     for (bool again = false; !lock_try(lock); again = true) {
         int outcome = parking_lot_park(hub, lock, deadline, again);
-        if (outcome < 0)
+        if (outcome < 0) {
+            /* it may have been woken before it was interrupted: then it is the next one's turn */
+            if (!lock_is_locked(lock))
+                parking_lot_unpark(lock);
             return -1;
+        }
         if (outcome == TIMED_OUT)
             return lock_try(lock);
     }

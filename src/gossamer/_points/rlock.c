@@ -73,8 +73,11 @@ rlock_acquire_green(struct hub *hub, PyObject *rlock, int64_t deadline)
 {
     for (bool again = false; !rlock_try(rlock); again = true) {
         int outcome = parking_lot_park(hub, rlock, deadline, again);
-        if (outcome < 0)
+        if (outcome < 0) {
+            if (rlock_count(rlock) == 0)
+                parking_lot_unpark(rlock);
             return -1;
+        }
         if (outcome == TIMED_OUT)
             return rlock_try(rlock);
     }

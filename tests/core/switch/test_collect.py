@@ -320,7 +320,8 @@ def test_a_value_on_its_way_to_the_parent_is_not_lost_when_the_sender_is_dropped
 
 
 def test_a_cycle_through_the_dictionary_of_an_unstarted_or_dead_greenlet_is_collected() -> None:
-    for make in (lambda: greenlet(int), ended):
+    makes: tuple[Callable[[], greenlet], ...] = (lambda: greenlet(int), ended)
+    for make in makes:
         it = make()
         it.me = it  # type: ignore[attr-defined]
         reference = weakref.ref(it)

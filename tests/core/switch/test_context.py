@@ -26,6 +26,12 @@ def _every_test_has_the_word_to_itself() -> Any:
     WORD.reset(token)
 
 
+def word_in(it: greenlet) -> Any:
+    """The value of WORD in the context of a greenlet that has one."""
+    assert it.gr_context is not None
+    return it.gr_context[WORD]
+
+
 def test_a_new_greenlet_does_not_see_the_variables_of_its_starter() -> None:
     WORD.set("starter")
     assert greenlet(WORD.get).switch() is None
@@ -78,7 +84,7 @@ def test_a_greenlet_may_share_the_context_of_the_running_one() -> None:
 
 
 def test_the_context_is_none_until_something_is_set() -> None:
-    it = greenlet(lambda: (getcurrent().gr_context, WORD.set(1), getcurrent().gr_context[WORD])[::2])
+    it = greenlet(lambda: (getcurrent().gr_context, WORD.set(1), word_in(getcurrent()))[::2])
     assert it.gr_context is None
     assert it.switch() == (None, 1)
     assert ended().gr_context is None
@@ -87,7 +93,7 @@ def test_the_context_is_none_until_something_is_set() -> None:
 
 def test_the_context_of_a_dead_greenlet_stays_readable_and_replaceable() -> None:
     it = ended(lambda: WORD.set("last word"))
-    assert it.gr_context[WORD] == "last word"
+    assert word_in(it) == "last word"
     other = Context()
     it.gr_context = other
     assert it.gr_context is other
@@ -276,7 +282,7 @@ def test_the_values_of_a_dead_context_are_released() -> None:
         pass
 
     it = parked(lambda: (WORD.set(Value()), to_parent()))
-    value = weakref.ref(it.gr_context[WORD])
+    value = weakref.ref(word_in(it))
     assert value() is not None
     del it
     gc.collect()

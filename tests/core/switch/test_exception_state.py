@@ -5,7 +5,7 @@ greenlet has its own, empty when it starts, and finds it unchanged when it comes
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -140,7 +140,7 @@ def test_what_a_greenlet_was_handling_at_its_end_does_not_leak_out() -> None:
 
 
 def test_a_generator_that_handles_an_exception_keeps_it_across_switches() -> None:
-    def produce() -> Iterator[BaseException | None]:
+    def produce() -> Generator[BaseException | None, None, None]:
         try:
             raise ValueError("inside the generator")
         except ValueError:

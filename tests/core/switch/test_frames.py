@@ -194,8 +194,8 @@ def test_an_exception_from_a_greenlet_shows_the_switch_and_then_the_greenlet() -
 def test_an_exception_caught_in_a_greenlet_shows_only_that_greenlet() -> None:
     def body() -> list[str]:
         try:
-            below(2, lambda: {}["missing"])
-        except KeyError as fault:
+            below(2, lambda: int("no number"))
+        except ValueError as fault:
             to_parent()
             return [entry.name for entry in traceback.extract_tb(fault.__traceback__)]
         return []

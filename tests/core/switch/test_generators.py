@@ -8,6 +8,7 @@ import asyncio
 import gc
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -266,7 +267,10 @@ def test_blocking_looking_code_awaits_by_switching_to_a_greenlet_that_drives_the
         return rows
 
     async def main() -> list[list[object]]:
-        return await asyncio.gather(*(run_blocking_looking(lambda start=start: query(start)) for start in (0, 3, 6)))
+        rows: list[list[object]] = await asyncio.gather(
+            *(run_blocking_looking(partial(query, start)) for start in (0, 3, 6))
+        )
+        return rows
 
     assert asyncio.run(main()) == [[0, 2, 4], [6, 8, 10], [12, (7,), 16]]
 

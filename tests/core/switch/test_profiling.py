@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -41,7 +41,7 @@ class Profile:
         if event in ("call", "return") and frame.f_code.co_name in ("leaf", "outer"):
             self.events[getcurrent()].append((event, frame.f_code.co_name))
 
-    def __enter__(self) -> "Profile":
+    def __enter__(self) -> Self:
         sys.setprofile(self)
         return self
 
@@ -120,7 +120,7 @@ def test_a_profile_function_that_is_not_set_any_more_stays_away_after_every_swit
 
 def lines_of(function: Callable[..., object], run: Callable[[], object]) -> list[int]:
     """The line numbers, relative to its first, that a trace function sees `function` execute during `run`."""
-    code: CodeType = function.__code__  # type: ignore[attr-defined]
+    code: CodeType = function.__code__
     seen: list[int] = []
 
     def tracer(frame: FrameType, event: str, argument: object) -> Any:

@@ -44,7 +44,7 @@ def use_stack(size):
 
 
 def body_with_data(number: int, depth: int) -> None:
-    """Holds values in locals, in a cell and on the evaluation stack of every frame, and checks them at each resumption."""
+    """Keeps values in locals, in a cell and on the evaluation stack, and checks them whenever it is resumed."""
     values = list(range(number, number + 5))
     word = f"greenlet {number}"
 
@@ -129,7 +129,7 @@ def test_a_greenlet_grows_and_shrinks_while_hundreds_are_parked() -> None:
     def body() -> list[object]:
         seen: list[object] = []
         for depth in (0, 40, 5, 60, 1, 30):
-            seen.append(below_c(depth, lambda depth=depth: to_parent(depth)))
+            seen.append(below_c(depth, partial(to_parent, depth)))
             for other in crowd[depth::70]:
                 other.parent = getcurrent()
                 assert below(depth, partial(other.switch, "poke")) == "poke"

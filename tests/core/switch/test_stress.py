@@ -3,8 +3,8 @@
 GOSSAMER_STRESS_SECONDS  how long, in seconds (default 5; 600 in a soak)
 GOSSAMER_STRESS_SEED     the first seed (default: a new one each time); it is printed, and repeats a failure
 
-greenlet cannot be held to the model: it hands a GreenletExit to a parent that was never started as if the exception were
-the tuple of its arguments.
+greenlet cannot be held to the model: it hands a GreenletExit to a parent that was never started as if the exception
+were the tuple of its arguments.
 """
 
 import os

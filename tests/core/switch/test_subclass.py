@@ -83,9 +83,10 @@ def test_the_constructor_may_be_called_again_before_the_start() -> None:
 def test_slots_may_be_added() -> None:
     class Slotted(greenlet):
         __slots__ = ("mark",)
+        mark: int
 
         def run(self) -> int:
-            return self.mark  # type: ignore[no-any-return]
+            return self.mark
 
     it = Slotted()
     it.mark = 42
@@ -121,7 +122,7 @@ def test_an_abstract_run_must_be_filled_in() -> None:
 def test_run_may_be_a_property_or_a_static_method() -> None:
     class Computed(greenlet):
         @property
-        def run(self) -> Any:
+        def run(self) -> Any:  # type: ignore[override]
             return lambda: "property"
 
     class Static(greenlet):
@@ -282,7 +283,7 @@ def test_the_end_of_a_child_does_not_go_through_an_overridden_switch() -> None:
 def test_an_overridden_parent_attribute_does_not_redirect_the_end() -> None:
     class Misleads(greenlet):
         @property
-        def parent(self) -> Any:
+        def parent(self) -> Any:  # type: ignore[override]
             return None
 
     assert Misleads(lambda: 42).switch() == 42

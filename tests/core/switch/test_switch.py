@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gossamer import switching
 from gossamer.switching import GreenletExit, error, getcurrent, greenlet
 from tests.support.greenlets import ended, parked, to_parent
 
@@ -187,10 +188,8 @@ def test_greenletexit_is_no_exception_and_error_is_one() -> None:
 
 
 def test_the_type_carries_the_names_of_the_module() -> None:
-    assert greenlet.getcurrent is getcurrent
-    assert greenlet.GreenletExit is GreenletExit
-    assert greenlet.error is error
-    assert greenlet.settrace(None) is None and greenlet.gettrace() is None
+    for name in ("GreenletExit", "error", "getcurrent", "gettrace", "settrace"):
+        assert getattr(greenlet, name) is getattr(switching, name)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +226,7 @@ def test_the_switch_of_another_greenlet_can_be_run() -> None:
 
 
 def test_what_is_not_callable_fails_inside_the_greenlet() -> None:
-    it = greenlet(5)
+    it = greenlet(5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="not callable"):
         it.switch()
     assert it.dead

@@ -5,6 +5,7 @@ is queued for its thread, which ends it at its next switch or `getcurrent()`.
 """
 
 import _thread
+import functools
 import gc
 import sys
 import threading
@@ -12,7 +13,8 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Self
 
 import pytest
 
@@ -64,7 +66,7 @@ class Worker:
         result, self.result = self.result, None
         return result
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Self:
         self.thread.start()
         return self
 
@@ -119,7 +121,6 @@ def test_going_to_a_greenlet_of_another_thread_is_refused(
         assert worker.do(lambda: foreign.dead) == (make is ended)
         if make is parked:
             assert worker.do(lambda: foreign.switch("from its own thread")) == "from its own thread"
-        del foreign
 
 
 def test_a_refused_switch_leaves_both_threads_unharmed() -> None:
@@ -135,7 +136,6 @@ def test_a_refused_switch_leaves_both_threads_unharmed() -> None:
         assert it.switch() == "parked after the refusal"
         assert it.switch("woken") == "woken"
         assert worker.do(lambda: foreign.switch(42)) == 42
-        del foreign
 
 
 @pytest.mark.parametrize("move", [greenlet.switch, greenlet.throw], ids=["switch", "throw"])
@@ -343,7 +343,7 @@ class TestTheEndOfAThread:
             finally:
                 seen.append(number)
 
-        kept = in_thread(lambda: [parked(lambda n=number: list(produce(n))) for number in range(20)])
+        kept = in_thread(lambda: [parked(functools.partial(list, produce(number))) for number in range(20)])
         assert sorted(seen) == list(range(20))
         assert all(it.dead for it in kept)
 
@@ -432,24 +432,20 @@ class TestTheEndOfAThread:
         gc.collect()
         assert switching.counts()["leaked"] == before + 1
 
-    def test_thread_local_data_and_the_context_are_still_there_for_ending_greenlets(self) -> None:
-        local = threading.local()
-        seen: list[object] = []
+    def test_an_ending_greenlet_is_the_current_one_and_has_its_context(self) -> None:
+        seen: list[bool] = []
+        variable: ContextVar[int] = ContextVar("variable")
 
         def body() -> None:
+            me = getcurrent()
+            variable.set(42)
             try:
                 to_parent()
             finally:
-                seen.append((getattr(local, "word", None), threading.current_thread().name, getcurrent() is not None))
+                seen.append(getcurrent() is me and variable.get() == 42)
 
-        def work() -> greenlet:
-            local.word = "thread"
-            threading.current_thread().name = "ending"
-            return parked(body)
-
-        it = in_thread(work)
-        assert it.dead
-        assert len(seen) == 1
+        assert in_thread(lambda: parked(body)).dead
+        assert seen == [True]
 
     def test_the_counts_are_as_before(self) -> None:
         in_thread(parked)

@@ -98,19 +98,19 @@ def test_a_third_argument_becomes_the_end_of_the_traceback(kind: Any) -> None:
 
 @pytest.mark.parametrize("target", ["running", "parked", "unstarted"])
 def test_what_cannot_be_raised_is_refused_before_anything_is_thrown(target: str) -> None:
-    it = {"running": getcurrent, "parked": parked, "unstarted": lambda: greenlet(int)}[target]()
+    it: Any = {"running": getcurrent(), "parked": parked(), "unstarted": greenlet(int)}[target]
     with pytest.raises(TypeError, match="exceptions must be classes, or instances, not str"):
-        it.throw("abc")  # type: ignore[call-overload]
-    with pytest.raises(TypeError, match="exceptions must be classes, or instances, not type|exceptions must"):
-        it.throw(int)  # type: ignore[call-overload]
+        it.throw("abc")
+    with pytest.raises(TypeError, match="exceptions must"):
+        it.throw(int)
     with pytest.raises(TypeError, match="instance exception may not have a separate value"):
-        it.throw(Fault(), Fault())  # type: ignore[call-overload]
+        it.throw(Fault(), Fault())
     with pytest.raises(TypeError, match="third argument must be a traceback"):
-        it.throw(Fault, Fault(), "not a traceback")  # type: ignore[call-overload]
+        it.throw(Fault, Fault(), "not a traceback")
     with pytest.raises(TypeError, match="at most 3 arguments"):
-        it.throw(Fault, None, None, None)  # type: ignore[call-overload]
+        it.throw(Fault, None, None, None)
     with pytest.raises(TypeError, match="keyword"):
-        it.throw(typ=Fault)  # type: ignore[call-overload]
+        it.throw(typ=Fault)
     assert not it.dead
 
 
@@ -328,7 +328,7 @@ def test_throw_can_be_called_through_the_type() -> None:
     with pytest.raises(Fault):
         greenlet.throw(parked(), Fault)
     with pytest.raises(TypeError):
-        greenlet.throw(object(), Fault)  # type: ignore[arg-type]
+        greenlet.throw(object(), Fault)  # type: ignore[call-overload]
 
 
 def test_an_exception_survives_a_lookup_of_the_function_that_handles_another() -> None:

@@ -266,6 +266,9 @@ give_way(struct hub *hub)
     self->wait.interrupt = NULL;
     if (likely(thread->origin == NULL)) {
         self->wait.state = NOT_WAITING;
+        /* another thread unparked it, and a stale entry let it go on before the hub took notice */
+        if (unlikely(self->wait.timer.place != 0))
+            timers_remove(&hub->timers, &self->wait.timer);
         if (unlikely(thread->tracer != NULL) && thread->left != self->object && trace_hand_off(thread) < 0)
             ending.explicit_switch = true;
         drop_finished(thread);
