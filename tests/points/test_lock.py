@@ -133,7 +133,7 @@ def test_an_interrupted_waiter_does_not_keep_its_place(lock: Any) -> None:
 def test_what_acquire_refuses_is_refused_as_ever(lock: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     name = "LockType" if isinstance(lock, _thread.LockType) else "RLock"
     original = _core.original("_thread", name, "acquire")
-    with pytest.raises(Exception) as expected:  # noqa: PT011
+    with pytest.raises(Exception) as expected:
         original(lock, *args, **kwargs)
     with pytest.raises(type(expected.value)) as got:
         lock.acquire(*args, **kwargs)
