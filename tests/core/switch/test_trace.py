@@ -4,7 +4,6 @@ It is called in the target, with "switch" when a value arrives there and "throw"
 it is removed and its exception arrives in the target instead.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from gossamer.switching import getcurrent, gettrace, greenlet, settrace
 from tests.support.greenlets import ended, parked, to_parent
+from tests.support.runtime import in_thread
 
 Event = tuple[str, greenlet, greenlet]
 
@@ -173,9 +173,7 @@ def test_the_function_belongs_to_its_thread(events: list[Event]) -> None:
         ended()
 
     mine = gettrace()
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
+    in_thread(work)
     assert seen == [None]
     assert gettrace() is mine
     assert not events
