@@ -22,6 +22,7 @@ from gossamer.switching import getcurrent, greenlet
 from tests.support.children import output_of
 from tests.support.greenlets import below, below_c, parked, to_parent
 from tests.support.memory import least_growth, resident_bytes
+from tests.support.sanitizers import measures_memory
 from tests.support.scale import scaled
 
 pytestmark = pytest.mark.usefixtures("settled")
@@ -285,6 +286,7 @@ def grown(work: str) -> int:
     return int(output_of(MEASURE + work).split()[-1])
 
 
+@measures_memory
 def test_parked_greenlets_take_a_few_kilobytes_each() -> None:
     count = scaled(10_000, least=2000)
     growth = grown(
@@ -299,6 +301,7 @@ print(resident_bytes() - before)
     assert growth < count * 10_000 + 20 * MEGABYTE
 
 
+@measures_memory
 def test_memory_is_given_back_when_thousands_of_greenlets_end() -> None:
     growth = grown(
         """
@@ -318,6 +321,7 @@ print(resident_bytes() - before)
     assert growth < 20 * MEGABYTE
 
 
+@measures_memory
 def test_memory_is_given_back_when_greenlets_that_used_much_stack_end() -> None:
     growth = grown(
         """
@@ -370,6 +374,7 @@ print("enough")
     assert out == "enough\n"
 
 
+@measures_memory
 @pytest.mark.parametrize("make", [parked, lambda: parked(lambda: below_c(3, to_parent))], ids=["shallow", "in C calls"])
 def test_creating_and_dropping_parked_greenlets_for_long_does_not_grow(make: Callable[[], Any]) -> None:
     def work() -> None:

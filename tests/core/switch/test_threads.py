@@ -23,6 +23,7 @@ from gossamer.switching import GreenletExit, error, getcurrent, greenlet
 from tests.support.children import output_of
 from tests.support.greenlets import below_c, ended, parked, to_parent
 from tests.support.memory import instances_of, least_growth, mapping_count, resident_bytes
+from tests.support.sanitizers import measures_memory
 from tests.support.scale import patience, scaled
 from tests.support.waiting import eventually
 
@@ -487,6 +488,7 @@ def test_an_ended_thread_leaves_no_greenlet_behind() -> None:
     assert eventually(lambda: getcurrent() and gc.collect() >= 0 and not any(reference() for reference in references))
 
 
+@measures_memory
 def test_thousands_of_short_threads_leave_nothing_behind() -> None:
     def work() -> None:
         it = parked(lambda: below_c(3, to_parent))
