@@ -120,13 +120,13 @@ run_to_the_end(struct hub *hub, struct fiber *self, bool thrown)
 static struct message
 outcome_message(GreenThreadObject *object)
 {
-    struct message message = {Py_XNewRef(object->value), NULL, SHAPE_ONE};
+    struct message message = {Py_XNewRef(object->value), NULL};
     if (message.value == NULL)
         PyErr_SetRaisedException(Py_NewRef(object->exception));
     return message;
 }
 
-_Noreturn void
+void *
 green_thread_main(struct thread *thread, struct fiber *self)
 {
     struct hub *hub = thread->hub;
@@ -134,7 +134,7 @@ green_thread_main(struct thread *thread, struct fiber *self)
     for (;;) {
         run_to_the_end(hub, self, thrown);
         if (!PyObject_TypeCheck(self->parent, &Hub_Type))
-            fiber_bequeath(thread, self, outcome_message((GreenThreadObject *)self->object));
+            return fiber_bequeath(thread, self, outcome_message((GreenThreadObject *)self->object));
         struct fiber *fresh = hub_next_fresh(hub);
         if (fresh == NULL)
             break;
@@ -146,7 +146,7 @@ green_thread_main(struct thread *thread, struct fiber *self)
     }
     struct fiber *next = hub_next(hub);
     thread->finished = self->object;
-    leave_for_good(thread, self, next, NULL);
+    return leave_for_good(thread, self, next, NULL);
 }
 
 void

@@ -206,7 +206,7 @@ int green_thread_start(GreenThreadObject *object);
 /* Waits for its end or the deadline. Outcome, or -1 with an exception set. */
 int green_thread_join(struct hub *hub, GreenThreadObject *object, int64_t deadline);
 
-_Noreturn void green_thread_main(struct thread *thread, struct fiber *self);
+void *green_thread_main(struct thread *thread, struct fiber *self);
 
 /* One that could not be started, with the pending exception, which becomes its result. */
 void green_thread_fail(struct hub *hub, struct fiber *fiber);

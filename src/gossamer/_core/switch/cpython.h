@@ -58,6 +58,8 @@
 
 #define HAS_CFRAME (PY_VERSION_HEX < 0x030d0000)
 #define HAS_ENTRY_FRAMES_ON_STACK (PY_VERSION_HEX >= 0x030c0000)
+/* 3.11 remembers what a method call found only for objects without room for a __dict__, or with one. */
+#define METHOD_CACHE_WANTS_DICT (PY_VERSION_HEX < 0x030c0000)
 #define HAS_STACK_LIMITS (PY_VERSION_HEX >= 0x030e0000)
 
 typedef struct _PyInterpreterFrame InterpreterFrame;

@@ -75,18 +75,14 @@ struct fiber {
 #endif
 };
 
-/* What a value passed by a switch looks like to the one who receives it. */
-enum value_shape {
-    SHAPE_ONE,                       /* the value itself */
-    SHAPE_TUPLE,                     /* positional arguments: the tuple */
-    SHAPE_KEYWORDS,                  /* `value` a tuple and `kwargs` a dict */
-};
+/* In place of the keyword arguments of a message: there are none, and its value is the tuple of the positional ones.
+   See struct message. */
+#define POSITIONAL ((PyObject *)(uintptr_t)1)
 
 struct thread {
     struct fiber *current;
     PyThreadState *tstate;
-    PyObject *value, *kwargs;
-    enum value_shape shape;
+    PyObject *value, *kwargs;        /* a struct message under way */
     bool attention;                  /* a tracer is set or doomed greenlets wait: leave the fast path */
     bool thrown;                     /* the transfer under way is a throw (for the tracer) */
     bool exchange_failed;            /* no memory to copy the running stack out: the switch is undone */

@@ -55,9 +55,26 @@ swap_stacks:
         mov     x9, sp
         str     x9, [x0]
         mov     sp, x1
+.Lresume:
         restore_registers_and_return
         .cfi_endproc
         .size   swap_stacks, .-swap_stacks
+
+        .p2align 5
+        .globl  swap_stacks_and_enter
+        .hidden swap_stacks_and_enter
+        .type   swap_stacks_and_enter, %function
+swap_stacks_and_enter:
+        .cfi_startproc
+        save_registers
+        mov     x9, sp
+        str     x9, [x0]
+        /* behind what would be restored */
+        add     sp, x1, #176
+        mov     x29, #0
+        b       fiber_entry
+        .cfi_endproc
+        .size   swap_stacks_and_enter, .-swap_stacks_and_enter
 
         .p2align 5
         .globl  swap_stacks_via
@@ -85,7 +102,8 @@ fiber_entry:
         .cfi_startproc
         .cfi_undefined x30
         bl      fiber_main
-        brk     #0
+        mov     sp, x0
+        b       .Lresume
         .cfi_endproc
         .size   fiber_entry, .-fiber_entry
 

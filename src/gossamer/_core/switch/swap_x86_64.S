@@ -60,9 +60,25 @@ swap_stacks:
         save_registers
         movq    %rsp, (%rdi)
         movq    %rsi, %rsp
+.Lresume:
         restore_registers_and_return
         .cfi_endproc
         .size   swap_stacks, .-swap_stacks
+
+        .p2align 5
+        .globl  swap_stacks_and_enter
+        .hidden swap_stacks_and_enter
+        .type   swap_stacks_and_enter, @function
+swap_stacks_and_enter:
+        .cfi_startproc
+        save_registers
+        movq    %rsp, (%rdi)
+        /* behind what would be restored and returned to */
+        leaq    64(%rsi), %rsp
+        xorl    %ebp, %ebp
+        jmp     fiber_entry
+        .cfi_endproc
+        .size   swap_stacks_and_enter, .-swap_stacks_and_enter
 
         .p2align 5
         .globl  swap_stacks_via
@@ -89,7 +105,8 @@ fiber_entry:
         .cfi_startproc
         .cfi_undefined rip
         call    fiber_main
-        ud2
+        movq    %rax, %rsp
+        jmp     .Lresume
         .cfi_endproc
         .size   fiber_entry, .-fiber_entry
 

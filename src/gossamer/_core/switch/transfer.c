@@ -30,9 +30,8 @@ tuple_from(PyObject *const *items, Py_ssize_t count)
 static inline struct message
 message_take(struct thread *thread)
 {
-    struct message message = {thread->value, thread->kwargs, thread->shape};
+    struct message message = {thread->value, thread->kwargs};
     thread->value = thread->kwargs = NULL;
-    thread->shape = SHAPE_ONE;
     return message;
 }
 
@@ -41,14 +40,14 @@ message_put(struct thread *thread, struct message message)
 {
     thread->value = message.value;
     thread->kwargs = message.kwargs;
-    thread->shape = message.shape;
 }
 
 static void
 message_drop(struct message message)
 {
     Py_XDECREF(message.value);
-    Py_XDECREF(message.kwargs);
+    if (message.kwargs != POSITIONAL)
+        Py_XDECREF(message.kwargs);
 }
 
 /* What switch() returns for a message: () for no arguments, the one positional argument, the tuple of
@@ -56,11 +55,13 @@ message_drop(struct message message)
 static struct message
 message_for_parked(struct message message)
 {
-    if (message.shape == SHAPE_TUPLE && PyTuple_GET_SIZE(message.value) == 1) {
-        PyObject *only = Py_NewRef(PyTuple_GET_ITEM(message.value, 0));
-        Py_SETREF(message.value, only);
+    if (message.kwargs == POSITIONAL) {
+        if (PyTuple_GET_SIZE(message.value) == 1) {
+            PyObject *only = Py_NewRef(PyTuple_GET_ITEM(message.value, 0));
+            Py_SETREF(message.value, only);
+        }
     }
-    else if (message.shape == SHAPE_KEYWORDS) {
+    else if (message.kwargs != NULL) {
         if (PyTuple_GET_SIZE(message.value) == 0) {
             Py_SETREF(message.value, message.kwargs);
         }
@@ -69,9 +70,8 @@ message_for_parked(struct message message)
             Py_DECREF(message.kwargs);
             Py_SETREF(message.value, pair);
         }
-        message.kwargs = NULL;
     }
-    message.shape = SHAPE_ONE;
+    message.kwargs = NULL;
     return message;
 }
 
@@ -265,6 +265,18 @@ no_memory_to_switch(struct thread *thread, struct fiber *target)
     return PyErr_NoMemory();
 }
 
+/* The part of every switch that changes the stack. */
+static inline __attribute__((always_inline)) void
+stack_change(struct fiber *current, struct fiber *target)
+{
+    sanitizer_leave(&current->fake_stack, target->slot->low, slot_size(target->slot));
+    if (likely(target->entered))
+        swap_stacks(&current->sp, target->sp);
+    else
+        swap_stacks_and_enter(&current->sp, target->sp);
+    sanitizer_arrive(current->fake_stack);
+}
+
 /* Where more has to move than registers and a few fields: a stack, or what belongs to green threads. */
 static __attribute__((noinline)) PyObject *
 swap_with_care(struct thread *thread, struct fiber *target)
@@ -283,9 +295,7 @@ swap_with_care(struct thread *thread, struct fiber *target)
             return no_memory_to_switch(thread, target);
     }
     else {
-        sanitizer_leave(&current->fake_stack, target->slot->low, slot_size(target->slot));
-        swap_stacks(&current->sp, target->sp);
-        sanitizer_arrive(current->fake_stack);
+        stack_change(current, target);
     }
     python_state_arrive(thread->tstate);
     return arrive(thread);
@@ -305,9 +315,7 @@ swap_to(struct thread *thread, struct fiber *target)
         return swap_with_care(thread, target);
     python_state_load(&target->python, tstate, &slot->limits);
     become_current(thread, target, current->object);
-    sanitizer_leave(&current->fake_stack, slot->low, slot_size(slot));
-    swap_stacks(&current->sp, target->sp);
-    sanitizer_arrive(current->fake_stack);
+    stack_change(current, target);
     python_state_arrive(tstate);
     return arrive(thread);
 }
@@ -337,9 +345,7 @@ fiber_hand_off(struct thread *thread, struct fiber *next)
             return false;
     }
     else {
-        sanitizer_leave(&current->fake_stack, slot->low, slot_size(slot));
-        swap_stacks(&current->sp, next->sp);
-        sanitizer_arrive(current->fake_stack);
+        stack_change(current, next);
     }
     python_state_arrive(tstate);
     return true;
@@ -414,9 +420,9 @@ resolve_for(struct thread *thread, struct fiber *target, struct message *message
 {
     PyObject *exception = NULL;
     if (message->value == NULL) {
-        if (target->state == DEAD && (message->value = exit_as_value()) != NULL)
-            message->shape = SHAPE_ONE;
-        else
+        if (target->state == DEAD)
+            message->value = exit_as_value();
+        if (message->value == NULL)
             exception = PyErr_GetRaisedException();
     }
     struct fiber *resolved = resolve(thread, target);
@@ -470,18 +476,12 @@ static PyObject *
 run_with(struct fiber *self, struct message message)
 {
     self->args = message.value;
-    self->kwargs = message.kwargs;
-    switch (message.shape) {
-    case SHAPE_ONE:
+    if (message.kwargs == NULL)
         return PyObject_CallOneArg(self->run, self->args);
-    case SHAPE_TUPLE:
-        if (self->args == core.empty_tuple)
-            return PyObject_CallNoArgs(self->run);
-        return PyObject_Call(self->run, self->args, NULL);
-    case SHAPE_KEYWORDS:
-        return PyObject_Call(self->run, self->args, self->kwargs);
-    }
-    Py_UNREACHABLE();
+    if (self->args == core.empty_tuple && message.kwargs == POSITIONAL)
+        return PyObject_CallNoArgs(self->run);
+    self->kwargs = message.kwargs != POSITIONAL ? message.kwargs : NULL;
+    return PyObject_Call(self->run, self->args, self->kwargs);
 }
 
 /* While this is still a greenlet like any other: dropping things may run Python code, which may switch. */
@@ -534,7 +534,7 @@ fiber_retire(struct thread *thread, struct fiber *self)
 }
 
 /* Nothing may fail any more, and no Python code runs. */
-_Noreturn void
+void *
 leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir, GreenletObject *origin)
 {
     struct slot *own = self->slot, *home = heir->slot;
@@ -551,13 +551,13 @@ leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir, Gr
     }
     state_load(thread, heir, &home->limits);
     become_current(thread, heir, origin);
-    void *unused;
     sanitizer_leave(NULL, home->low, slot_size(home));
-    if (home->occupant != heir)
+    if (unlikely(home->occupant != heir)) {
+        void *unused;
         swap_stacks_via(&unused, core.scratch, NULL, heir);
-    else
-        swap_stacks(&unused, heir->sp);
-    Py_UNREACHABLE();
+        Py_UNREACHABLE();
+    }
+    return heir->sp;
 }
 
 /* What a fiber is called with on its first entry. The hub greenlet is entered by hand-off, with nothing. */
@@ -565,22 +565,21 @@ static struct message
 message_arriving(struct thread *thread)
 {
     if (thread->origin == NULL)
-        return (struct message){arrive_by_hand_off(thread), NULL, SHAPE_TUPLE};
+        return (struct message){arrive_by_hand_off(thread), POSITIONAL};
     PyObject *kwargs = thread->kwargs;
-    enum value_shape shape = thread->shape;
     thread->kwargs = NULL;
-    thread->shape = SHAPE_ONE;
-    PyObject *value = arrive(thread);
-    if (value == NULL)
-        Py_CLEAR(kwargs);
-    if (value == NULL || thread->hub == NULL || thread->current != thread->hub->home)
-        return (struct message){value, kwargs, shape};
-    Py_DECREF(value);                /* whoever wakes the hub first: its loop takes no arguments */
-    Py_XDECREF(kwargs);
-    return (struct message){Py_NewRef(core.empty_tuple), NULL, SHAPE_TUPLE};
+    struct message message = {arrive(thread), kwargs};
+    if (message.value == NULL) {
+        message_drop(message);
+        return (struct message){NULL, NULL};
+    }
+    if (likely(thread->hub == NULL || thread->current != thread->hub->home))
+        return message;
+    message_drop(message);           /* whoever wakes the hub first: its loop takes no arguments */
+    return (struct message){Py_NewRef(core.empty_tuple), POSITIONAL};
 }
 
-_Noreturn void
+void *
 fiber_bequeath(struct thread *thread, struct fiber *self, struct message message)
 {
     if (thread->hub != NULL && thread->hub->home == self)
@@ -590,7 +589,7 @@ fiber_bequeath(struct thread *thread, struct fiber *self, struct message message
     if (thread->tracer != NULL)
         thread->thrown = message.value == NULL;
     Py_INCREF(heir->object);
-    leave_for_good(thread, self, heir, self->object);
+    return leave_for_good(thread, self, heir, self->object);
 }
 
 void
@@ -614,7 +613,7 @@ fiber_adopt_stack(struct thread *thread, struct fiber *finished, struct fiber *f
     thread->current = fresh;
 }
 
-__attribute__((visibility("hidden"))) _Noreturn void
+__attribute__((visibility("hidden"))) void *
 fiber_main(void)
 {
     struct thread *thread = current_thread;
@@ -623,13 +622,13 @@ fiber_main(void)
     sanitizer_arrive(NULL);
     python_state_arrive(thread->tstate);
     if (self->is_green)
-        green_thread_main(thread, self);
+        return green_thread_main(thread, self);
     struct message message = message_arriving(thread);
     PyObject *result = message.value != NULL ? run_with(self, message) : NULL;
     if (result == NULL)
         result = exit_as_value();
     fiber_tidy(self, result == NULL);
-    fiber_bequeath(thread, self, (struct message){result, NULL, SHAPE_ONE});
+    return fiber_bequeath(thread, self, (struct message){result, NULL});
 }
 
 /* ---- Python's switch and throw ---- */
@@ -638,12 +637,11 @@ static __attribute__((noinline)) PyObject *
 switch_slowly(struct thread *thread, struct fiber *target, PyObject *const *args, Py_ssize_t count,
               PyObject *names)
 {
-    struct message message = {tuple_from(args, count), NULL, SHAPE_TUPLE};
+    struct message message = {tuple_from(args, count), POSITIONAL};
     if (message.value == NULL)
         return NULL;
     if (names != NULL && PyTuple_GET_SIZE(names) > 0) {
         message.kwargs = PyDict_New();
-        message.shape = SHAPE_KEYWORDS;
         for (Py_ssize_t i = 0; message.kwargs != NULL && i < PyTuple_GET_SIZE(names); i++)
             if (PyDict_SetItem(message.kwargs, PyTuple_GET_ITEM(names, i), args[count + i]) < 0)
                 Py_CLEAR(message.kwargs);
@@ -655,6 +653,17 @@ switch_slowly(struct thread *thread, struct fiber *target, PyObject *const *args
     message_put(thread, message);
     return fiber_transfer(thread, target);
 }
+
+#if METHOD_CACHE_WANTS_DICT
+/* Not when it is made: most that are switched to once only start and end. */
+static __attribute__((noinline, cold)) void
+dict_give(GreenletObject *greenlet)
+{
+    greenlet->dict = PyDict_New();
+    if (greenlet->dict == NULL)
+        PyErr_Clear();
+}
+#endif
 
 PyObject *
 Greenlet_switch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -671,6 +680,10 @@ Greenlet_switch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
         result = switch_slowly(thread, target, args, count, names);
     }
     else {
+#if METHOD_CACHE_WANTS_DICT
+        if (unlikely(((GreenletObject *)self)->dict == NULL))
+            dict_give((GreenletObject *)self);
+#endif
         thread->value = Py_NewRef(count == 1 ? args[0] : core.empty_tuple);
         Py_INCREF(self);
         result = swap_to(thread, target);
@@ -685,10 +698,9 @@ greenlet_switch_args(GreenletObject *greenlet, PyObject *args, PyObject *kwargs)
     struct thread *thread = thread_get();
     if (thread == NULL)
         return NULL;
-    struct message message = {Py_NewRef(args != NULL ? args : core.empty_tuple), NULL, SHAPE_TUPLE};
+    struct message message = {Py_NewRef(args != NULL ? args : core.empty_tuple), POSITIONAL};
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
         message.kwargs = Py_NewRef(kwargs);
-        message.shape = SHAPE_KEYWORDS;
     }
     message_put(thread, message);
     return fiber_transfer(thread, greenlet->fiber);

@@ -4,9 +4,13 @@
 
 #include "fiber.h"
 
+/* What a switch brings: `value` itself if `kwargs` is NULL, else arguments: the tuple `value`, and with POSITIONAL no
+   keywords, else the dict `kwargs`. Both are owned. `value` NULL: an exception is set, and `kwargs` NULL.
+
+   Two words, so that it travels in registers: by way of memory it is stored in parts and loaded as a whole, for which
+   the processor waits some ten cycles, at three places of a greenlet's life. */
 struct message {
-    PyObject *value, *kwargs;        /* owned; value NULL: an exception is set */
-    enum value_shape shape;
+    PyObject *value, *kwargs;
 };
 
 PyObject *arrive_attentively(struct thread *thread, GreenletObject *origin, PyObject *value);
@@ -50,13 +54,14 @@ PyObject *exit_as_value(void);
 /* Drops what the finished call held; `failed`: an exception is set, and stays so. */
 void fiber_tidy(struct fiber *self, bool failed);
 
-/* The rest of a finished fiber's life: hands `message` to the nearest ancestor that takes it. */
-_Noreturn void fiber_bequeath(struct thread *thread, struct fiber *self, struct message message);
+/* The rest of a finished fiber's life: hands `message` to the nearest ancestor that takes it. Returns what
+   fiber_main() returns. */
+void *fiber_bequeath(struct thread *thread, struct fiber *self, struct message message);
 
 /* The last switch of a finished fiber, to a parked one whose reference is taken over. `origin` is what
-   that one is told of where control comes from: NULL for a hand-off by the hub. */
-_Noreturn void leave_for_good(struct thread *thread, struct fiber *self, struct fiber *next,
-                              GreenletObject *origin);
+   that one is told of where control comes from: NULL for a hand-off by the hub. Returns what fiber_main()
+   returns: on the way there nothing but returns may happen, on a stack that is anybody's already. */
+void *leave_for_good(struct thread *thread, struct fiber *self, struct fiber *next, GreenletObject *origin);
 
 /* Exchanges a finished fiber for one that starts, on the very stack they run on. */
 void fiber_adopt_stack(struct thread *thread, struct fiber *finished, struct fiber *fresh);
