@@ -1,5 +1,6 @@
 # The doors of development. Each one brings what it needs: the first is typed on a machine with Python 3.11+, gcc and make.
 #
+#   make serve    build, install, and serve the example on 127.0.0.1:8000                 BIND='HOST:PORT' elsewhere
 #   make test     build, install, check with ruff and mypy, run the tests     TESTS='tests/core -k name' narrows them
 #   make lint     ruff and mypy alone
 #   make format   let ruff rewrite what it can
@@ -11,9 +12,16 @@
 
 PYTHON ?= python3
 export PYTHON
-CODE := $(wildcard src tests tools bench)
+CODE := $(wildcard src tests tools bench examples)
+BIND ?= 127.0.0.1:8000
 
-.PHONY: test lint format bench soak clean environment
+.PHONY: serve test lint format bench soak clean environment
+
+serve:
+	@tools/debian-packages build serve
+	@"$(PYTHON)" tools/environment.py .venv-serve --group example
+	@echo "The board, what the server is doing, and a slow page: http://$(BIND)/  http://$(BIND)/live  http://$(BIND)/slow?seconds=2"
+	.venv-serve/bin/gossamer serve --bind $(BIND) 'examples.board.app:create_app()'
 
 test: lint
 	.venv/bin/python -m pytest $(TESTS)
@@ -41,5 +49,5 @@ soak:
 	"$(PYTHON)" tools/matrix.py $(MATRIX)
 
 clean:
-	rm -rf .venv .venv-bench .matrix build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-serve .venv-bench .matrix build dist .pytest_cache .mypy_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

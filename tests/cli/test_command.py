@@ -1,8 +1,6 @@
 """The `gossamer` command itself."""
 
-import sys
 from importlib.metadata import version
-from pathlib import Path
 
 from tests.support.children import output_of, run_command
 
@@ -47,11 +45,3 @@ def test_the_command_imports_no_subcommand_before_one_is_asked_for() -> None:
     """)
         == "[]\n"
     )
-
-
-def test_running_a_program_imports_nothing_that_blocks_before_it(folder: Path) -> None:
-    (folder / "program.py").write_text("import sys; print(sorted(sys.modules))\n")
-    ended = run_command([sys.executable, "-m", "gossamer", "run", "--as-gevent", "program.py"])
-    plain = run_command([sys.executable, "-c", "import argparse, runpy, sys; print(sorted(sys.modules))"])
-    new = set(eval(ended.out)) - set(eval(plain.out))
-    assert not new & {"socket", "ssl", "threading", "select", "selectors", "signal", "subprocess", "queue"}

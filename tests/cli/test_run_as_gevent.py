@@ -54,7 +54,7 @@ subprocess.run([sys.executable, "child.py"])
 subprocess.run([sys.executable, "child.py"], env=environment)
 """)
     ended = with_gossamer("--as-gevent", "parent.py")
-    assert (ended.status, ended.out) == (0, "('greenlet',)\n()\n"), ended.describe()
+    assert (ended.status, ended.out) == (0, "('greenlet', 'gevent')\n()\n"), ended.describe()
 
 
 @needs_hook

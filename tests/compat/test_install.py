@@ -14,7 +14,7 @@ def test_greenlet_is_gossamers_once_the_alias_is_installed() -> None:
         print(gossamer.compat.installed())
         import greenlet, gossamer.switching
         print(greenlet.greenlet is gossamer.switching.greenlet)
-    """).splitlines() == ["('greenlet',)", "('greenlet',)", "True"]
+    """).splitlines() == ["('greenlet', 'gevent')", "('greenlet', 'gevent')", "True"]
 
 
 def test_the_alias_wins_over_a_real_package_that_is_installed(real_packages: Path) -> None:
@@ -75,7 +75,7 @@ def test_installing_again_is_harmless_and_keeps_the_finder_first() -> None:
         print(gossamer.compat.install(), sys.meta_path.count(ours), sys.meta_path[0] is ours)
         print(sys.modules["greenlet"] is greenlet)
     """)
-        == "('greenlet',) 1 True\nTrue\n"
+        == "('greenlet', 'gevent') 1 True\nTrue\n"
     )
 
 
@@ -169,7 +169,7 @@ def test_the_alias_can_be_installed_again_after_it_was_taken_away() -> None:
             print(greenlet.__file__ is not None, gossamer.compat.installed())
             gossamer.compat.uninstall()
     """)
-        == "True ('greenlet',)\n" * 3
+        == "True ('greenlet', 'gevent')\n" * 3
     )
 
 

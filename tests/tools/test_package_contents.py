@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "gossamer"
 INSTALLED = Path(gossamer.__path__[0])
 COMPILED = {".c", ".S", ".pyx"}
-NOT_INSTALLED = {*COMPILED, ".h", ".pyc"}
+NOT_INSTALLED = {*COMPILED, ".h", ".pxd", ".pyc"}
 
 
 def sources() -> Iterator[Path]:
@@ -34,11 +34,16 @@ def test_every_file_of_the_source_tree_that_is_not_compiled_is_installed() -> No
     assert [str(path) for path in wanted if not place_of(path).exists()] == []
 
 
-def test_every_c_and_assembler_source_is_part_of_the_build() -> None:
+def name_in_build(path: Path) -> str:
+    """How meson.build names a file that is compiled: Cython modules without their suffix."""
+    return str(path.with_suffix("") if path.suffix == ".pyx" else path)
+
+
+def test_every_c_assembler_and_cython_source_is_part_of_the_build() -> None:
     build = (PACKAGE / "meson.build").read_text()
-    compiled = [str(path) for path in sources() if path.suffix in COMPILED]
+    compiled = [path for path in sources() if path.suffix in COMPILED]
     assert compiled
-    assert [path for path in compiled if f"'{path}'" not in build] == []
+    assert [str(path) for path in compiled if f"'{name_in_build(path)}'" not in build] == []
 
 
 def test_the_package_has_one_version() -> None:

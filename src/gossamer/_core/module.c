@@ -42,7 +42,8 @@ strings_make(void)
 {
     core.empty_tuple = PyTuple_New(0);
     core.str_run = PyUnicode_InternFromString("run");
-    return core.empty_tuple == NULL || core.str_run == NULL ? -1 : 0;
+    core.str_run_method = PyUnicode_InternFromString("_run");
+    return core.empty_tuple == NULL || core.str_run == NULL || core.str_run_method == NULL ? -1 : 0;
 }
 
 static int

@@ -106,7 +106,8 @@ acquire_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool
 int
 lock_acquire_green(struct hub *hub, PyObject *lock, int64_t deadline)
 {
-    for (bool again = false; !lock_try(lock); again = true) {
+    /* the mark first: it stands in the object, while trying is a call into the C library */
+    for (bool again = false; lock_is_locked(lock) || !lock_try(lock); again = true) {
         int outcome = parking_lot_park(hub, lock, deadline, again);
         if (outcome < 0) {
             /* it may have been woken before it was interrupted: then it is the next one's turn */

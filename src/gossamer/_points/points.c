@@ -6,7 +6,8 @@
 
 static struct point *const tables[] = {
     sleep_points, lock_points, rlock_points, socket_points, select_points, thread_points,
-    pipe_points,
+    pipe_points, process_points, semaphore_points, signal_points, ssl_points,
+    resolve_points, pooled_points, sqlite_points,
 };
 
 PyObject *
@@ -222,7 +223,7 @@ install_all(void)
                 return NULL;
         }
     }
-    if (installed && rebind_existing() < 0)
+    if (installed && (rebind_existing() < 0 || signals_hook_existing() < 0))
         Py_CLEAR(missing);
     return missing;
 }

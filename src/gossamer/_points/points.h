@@ -47,7 +47,8 @@ struct point {
 
 /* Tables end with an entry whose module is NULL. */
 extern struct point sleep_points[], lock_points[], rlock_points[], socket_points[], select_points[],
-    thread_points[], pipe_points[];
+    thread_points[], pipe_points[], process_points[], semaphore_points[], signal_points[], ssl_points[],
+    resolve_points[], pooled_points[], sqlite_points[];
 
 /* The hub of the calling thread when the point is on and there is one; NULL: call the original. */
 static inline struct hub *
@@ -78,6 +79,9 @@ point_original_noargs(const struct point *point, PyObject *self)
 /* A thread's identity as locks and get_ident() see it: a green thread's own, else the OS thread's. A raw
    greenlet shares that of the green thread, or thread, whose descendant it is. */
 unsigned long current_identity(void);
+
+/* signal.c: has the signal handlers that exist already wake the hub. Returns -1 with an exception set. */
+int signals_hook_existing(void);
 
 /* Makes all points and adds to the module: points(), points_switch(), original(). */
 int points_ready(PyObject *module);

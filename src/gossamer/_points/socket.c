@@ -62,6 +62,12 @@ sockets_are_as_expected(void)
     return socket_type != NULL;
 }
 
+bool
+is_stock_socket(PyObject *object)
+{
+    return sockets_are_as_expected() && PyObject_TypeCheck(object, socket_type);
+}
+
 /* ---- lent descriptors ---- */
 
 static struct {
@@ -214,11 +220,10 @@ pending_errno(void)
     return (int)error;
 }
 
-/* An object like `socket` in everything but its timeout, which is 0. */
-static SocketObject *
-stand_in_new(const SocketObject *socket)
+SocketObject *
+stand_in_new(PyTypeObject *type, const SocketObject *socket)
 {
-    PyObject *object = socket_type->tp_new(socket_type, core.empty_tuple, NULL);
+    PyObject *object = type->tp_new(type, core.empty_tuple, NULL);
     if (object == NULL)
         return NULL;
     SocketObject *stand_in = (SocketObject *)object;
@@ -228,6 +233,13 @@ stand_in_new(const SocketObject *socket)
     return stand_in;
 }
 
+void
+stand_in_free(SocketObject *stand_in)
+{
+    stand_in->descriptor = -1;       /* it is the real one's to close */
+    Py_DECREF(stand_in);
+}
+
 /* With a timeout, the original polls first, for all of that time. So it is given a stand-in. The object
    itself is not touched: another thread may be using it. */
 PyObject *
@@ -235,12 +247,11 @@ call_at_once(const struct point *point, PyObject *self, PyObject *const *args, P
 {
     if (((SocketObject *)self)->timeout <= 0)
         return point_original(point, self, args, count, NULL);
-    SocketObject *stand_in = stand_in_new((SocketObject *)self);
+    SocketObject *stand_in = stand_in_new(socket_type, (SocketObject *)self);
     if (stand_in == NULL)
         return NULL;
     PyObject *result = point_original(point, (PyObject *)stand_in, args, count, NULL);
-    stand_in->descriptor = -1;       /* it is the real one's to close */
-    Py_DECREF(stand_in);
+    stand_in_free(stand_in);
     return result;
 }
 
@@ -267,6 +278,7 @@ struct point socket_points[] = {
     METHOD(ACCEPT, "_accept", socket_accept, METH_NOARGS, WAITER),
     METHOD(CONNECT, "connect", socket_connect, METH_O, WAITER),
     METHOD(CONNECT_EX, "connect_ex", socket_connect_ex, METH_O, WAITER),
+    METHOD(BIND, "bind", socket_bind, METH_O, WAITER),
     METHOD(CLOSE, "close", socket_close, METH_NOARGS, WAKER),
     METHOD(DETACH, "detach", socket_detach, METH_NOARGS, WAKER),
     FUNCTION(SOCKETPAIR, "_socket", "socketpair", socket_socketpair, METH_FASTCALL, WAKER),

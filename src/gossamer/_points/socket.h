@@ -3,7 +3,7 @@
    - socket.c: the table, the check of the object's layout, waiting.
    - socket_bytes.c: recv, recv_into, send, sendall, which call the kernel themselves.
    - socket_messages.c: addresses and ancillary data; there the original makes the system call.
-   - socket_connections.c: _accept, connect, connect_ex, sendfile, which know no MSG_DONTWAIT.
+   - socket_connections.c: _accept, connect, connect_ex, sendfile, which know no MSG_DONTWAIT; bind.
    - socket_life.c: where descriptors are born and die.
 
    What decides whether a call may wait is the object's timeout, as the documentation of the module socket
@@ -21,13 +21,16 @@
 
 enum socket_point {
     RECV, RECV_INTO, SEND, SENDALL, RECVFROM, RECVFROM_INTO, RECVMSG, RECVMSG_INTO, SENDTO, SENDMSG,
-    ACCEPT, CONNECT, CONNECT_EX, CLOSE, DETACH, SOCKETPAIR, SENDFILE, OS_CLOSE, OS_CLOSERANGE, OS_DUP2,
+    ACCEPT, CONNECT, CONNECT_EX, BIND, CLOSE, DETACH, SOCKETPAIR, SENDFILE, OS_CLOSE, OS_CLOSERANGE, OS_DUP2,
 };
 
 /* Flags with which the kernel never waits, though the socket may. */
 #define NEVER_WAITS (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)
 
 /* ---- socket.c ---- */
+
+/* Whether `object` is one of _socket.socket, and laid out as we take it to be. */
+bool is_stock_socket(PyObject *object);
 
 /* Whether the calling thread runs the original: it has no hub, and nobody lent the descriptor. */
 bool runs_original(const struct hub *hub, const SocketObject *socket);
@@ -72,6 +75,11 @@ PyObject *os_error(int error);
    used with MSG_DONTWAIT. */
 PyObject *call_at_once(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count);
 
+/* An object of `type` (_socket.socket or heir) like `socket` in everything but its timeout, which is 0. NULL with an
+   exception set. */
+SocketObject *stand_in_new(PyTypeObject *type, const SocketObject *socket);
+void stand_in_free(SocketObject *stand_in);
+
 /* Remembers, forgets and tells which descriptors are lent. */
 int lend(int descriptor);
 void lend_no_more(int descriptor);
@@ -101,6 +109,10 @@ sends_all(const SocketObject *socket, int flags)
     return socket->timeout < 0 && socket->type == SOCK_STREAM && !(flags & MSG_DONTWAIT);
 }
 
+/* Receives at least one byte, or finds the end. `*deadline` as for socket_wait(). -1 with an exception set. */
+Py_ssize_t receive(struct hub *hub, const SocketObject *socket, char *buffer, Py_ssize_t size, int flags,
+                   int64_t *deadline);
+
 /* ---- socket_messages.c ---- */
 PyObject *socket_recvfrom(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *socket_recvfrom_into(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
@@ -117,7 +129,14 @@ Py_ssize_t positional_from(PyObject *const *args, Py_ssize_t count, PyObject *na
 PyObject *socket_accept(PyObject *self, PyObject *ignored);
 PyObject *socket_connect(PyObject *self, PyObject *address);
 PyObject *socket_connect_ex(PyObject *self, PyObject *address);
+PyObject *socket_bind(PyObject *self, PyObject *address);
 PyObject *os_sendfile(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
+
+/* ---- resolve.c ---- */
+
+/* The address for a call by a green thread: an Internet host is given as a number, after its name, if it is one, was
+   looked up. New reference, or NULL with an exception set. With no hub, the address as it is. */
+PyObject *address_resolved(struct hub *hub, const SocketObject *socket, PyObject *address);
 
 /* ---- socket_life.c ---- */
 PyObject *socket_close(PyObject *self, PyObject *ignored);

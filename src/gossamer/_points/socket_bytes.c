@@ -73,8 +73,7 @@ receive_now(const SocketObject *socket, char *buffer, size_t size, int flags, bo
     return got;
 }
 
-/* Receives at least one byte, or finds the end. */
-static Py_ssize_t
+Py_ssize_t
 receive(struct hub *hub, const SocketObject *socket, char *buffer, Py_ssize_t size, int flags, int64_t *deadline)
 {
     for (;;) {

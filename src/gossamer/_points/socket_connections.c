@@ -1,4 +1,4 @@
-/* _accept, connect and sendfile: the kernel knows no MSG_DONTWAIT for them, only O_NONBLOCK.
+/* _accept, connect and sendfile: the kernel knows no MSG_DONTWAIT for them, only O_NONBLOCK. And bind.
 
    - A listening socket gets O_NONBLOCK when a green thread first accepts on it, and keeps it: other hubs
      and processes may accept on the same file, and must not find it blocking again in mid-call. Its flags
@@ -182,9 +182,8 @@ is_backlog_full(const SocketObject *socket, int error)
 }
 
 static PyObject *
-connect_patiently(enum socket_point which, PyObject *self, PyObject *address)
+connect_patiently(enum socket_point which, struct hub *hub, PyObject *self, PyObject *address)
 {
-    struct hub *hub = point_hub(&socket_points[which]);
     const SocketObject *socket = (SocketObject *)self;
     if (hub == NULL || socket->timeout == 0)
         return point_original_o(&socket_points[which], self, address);
@@ -203,16 +202,37 @@ connect_patiently(enum socket_point which, PyObject *self, PyObject *address)
     }
 }
 
+/* Host names are looked up first: a green thread does not wait for that inside of connect(). */
+static PyObject *
+connect_to(enum socket_point which, PyObject *self, PyObject *address)
+{
+    struct hub *hub = point_hub(&socket_points[which]);
+    PyObject *resolved = address_resolved(hub, (SocketObject *)self, address);
+    PyObject *result = resolved != NULL ? connect_patiently(which, hub, self, resolved) : NULL;
+    Py_XDECREF(resolved);
+    return result;
+}
+
 PyObject *
 socket_connect(PyObject *self, PyObject *address)
 {
-    return connect_patiently(CONNECT, self, address);
+    return connect_to(CONNECT, self, address);
 }
 
 PyObject *
 socket_connect_ex(PyObject *self, PyObject *address)
 {
-    return connect_patiently(CONNECT_EX, self, address);
+    return connect_to(CONNECT_EX, self, address);
+}
+
+PyObject *
+socket_bind(PyObject *self, PyObject *address)
+{
+    const struct point *point = &socket_points[BIND];
+    PyObject *resolved = address_resolved(point_hub(point), (SocketObject *)self, address);
+    PyObject *result = resolved != NULL ? point_original_o(point, self, resolved) : NULL;
+    Py_XDECREF(resolved);
+    return result;
 }
 
 /* ---- sendfile ---- */

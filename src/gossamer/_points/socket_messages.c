@@ -234,8 +234,8 @@ socket_sendto(PyObject *self, PyObject *const *args, Py_ssize_t count)
     struct call call = {.which = SENDTO, .direction = WRITING, .self = self, .count = 3};
     call.args[0] = Py_NewRef(args[0]);
     call.args[1] = patient_flags(&call, count == 3 ? args[1] : NULL);
-    call.args[2] = Py_NewRef(args[count - 1]);
-    PyObject *result = call.args[1] != NULL ? call_patiently(hub, &call) : NULL;
+    call.args[2] = address_resolved(hub, (SocketObject *)self, args[count - 1]);
+    PyObject *result = call.args[1] != NULL && call.args[2] != NULL ? call_patiently(hub, &call) : NULL;
     if (result != NULL && sends_all((SocketObject *)self, call.flags)) {
         PyObject *parts = PyTuple_Pack(1, args[0]);
         result = parts != NULL ? send_rest(hub, &call, parts, result) : result;
@@ -243,6 +243,16 @@ socket_sendto(PyObject *self, PyObject *const *args, Py_ssize_t count)
     }
     call_clear(&call);
     return result;
+}
+
+/* Puts the address of sendmsg() as numbers. Returns -1 with an exception set. */
+static int
+address_resolve(struct call *call, struct hub *hub)
+{
+    PyObject *given = call->args[3];
+    call->args[3] = address_resolved(hub, (SocketObject *)call->self, given);
+    Py_DECREF(given);
+    return call->args[3] != NULL ? 0 : -1;
 }
 
 PyObject *
@@ -255,7 +265,8 @@ socket_sendmsg(PyObject *self, PyObject *const *args, Py_ssize_t count)
     struct call call = {.which = SENDMSG, .direction = WRITING, .self = self};
     if (call_fill(&call, args, count, 2, core.empty_tuple) < 0)
         return NULL;
-    PyObject *result = call_patiently(hub, &call);
+    bool resolved = count < 4 || address_resolve(&call, hub) == 0;
+    PyObject *result = resolved ? call_patiently(hub, &call) : NULL;
     if (result != NULL && sends_all((SocketObject *)self, call.flags))
         result = send_rest(hub, &call, call.args[0], result);
     call_clear(&call);

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "run": "run a Python program",
+    "serve": "serve a WSGI application",
 }
 """Subcommand -> what the help says of it."""
 

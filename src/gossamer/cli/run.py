@@ -35,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
 def prepare(*, as_gevent: bool) -> None:
     """Make the process what the program is to find, before anything of the program runs.
 
+    Blocking points are on as soon as there is a hub; from here on `threading.Thread` starts green threads.
+
     as_gevent: serve `greenlet` and `gevent` from Gossamer, in child processes too.
     Raises ProgramError if that is not possible any more.
     """
@@ -45,6 +47,10 @@ def prepare(*, as_gevent: bool) -> None:
             compat.install()
         except compat.AliasError as error:
             raise ProgramError(str(error)) from error
+    from gossamer import _core
+
+    _core.get_hub()
+    _core.points_switch("green-threads", True)
 
 
 def _parser() -> argparse.ArgumentParser:

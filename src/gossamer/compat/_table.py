@@ -32,6 +32,43 @@ class Package:
         self.modules = modules
 
 
+# The modules that have the same name in both packages. One that Gossamer does not have is not found.
+_GEVENT = (
+    "backdoor",
+    "baseserver",
+    "builtins",
+    "contextvars",
+    "core",
+    "event",
+    "events",
+    "exceptions",
+    "fileobject",
+    "greenlet",
+    "hub",
+    "local",
+    "lock",
+    "monkey",
+    "os",
+    "pool",
+    "pywsgi",
+    "queue",
+    "resolver",
+    "select",
+    "selectors",
+    "server",
+    "signal",
+    "socket",
+    "ssl",
+    "subprocess",
+    "thread",
+    "threading",
+    "threadpool",
+    "time",
+    "timeout",
+    "util",
+)
+
 PACKAGES: Mapping[str, Package] = {
     "greenlet": Package(version="3.5.6", modules={"greenlet._greenlet": "gossamer._core"}),
+    "gevent": Package(version="26.9.0", modules={f"gevent.{name}": f"gossamer.{name}" for name in _GEVENT}),
 }

@@ -90,11 +90,19 @@ def test_what_is_no_time_is_refused(seconds: Any, error: type[Exception]) -> Non
     assert joined(spawn(lambda: sleep(0.001) or "unharmed")) == ["unharmed"]
 
 
-def test_sleep_takes_exactly_one_argument() -> None:
+def test_sleep_takes_seconds_and_ref_and_both_have_defaults() -> None:
+    sleep()
+    sleep(0, False)
+    sleep(ref=False, seconds=0)
+
+
+def test_sleep_refuses_other_arguments() -> None:
     with pytest.raises(TypeError):
-        sleep()  # type: ignore[call-arg]
+        sleep(0, True, 0)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
-        sleep(0, 0)  # type: ignore[call-arg]
+        sleep(0, seconds=0)  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        sleep(minutes=0)  # type: ignore[call-arg]
 
 
 def test_the_main_greenlet_sleeps_with_nobody_else_there() -> None:

@@ -11,13 +11,37 @@
 
 #include <stddef.h>
 
+static void
+starter_drop(GreenThreadObject *object)
+{
+    CallbackObject *starter = object->starter;
+    object->starter = NULL;
+    if (starter == NULL)
+        return;
+    if (callback_timer_stop(starter))
+        Py_DECREF(starter);
+    Py_CLEAR(starter->function);
+    Py_CLEAR(starter->args);
+    Py_DECREF(starter);
+}
+
 /* ---- running ---- */
+
+/* Not given: a subclass's method, `run` or `_run`; or the error that says so. */
+static PyObject *
+run_of_subclass(PyObject *object)
+{
+    PyObject *run = PyObject_GetAttr(object, core.str_run);
+    if (run != NULL || Py_IS_TYPE(object, &GreenThread_Type) || !PyErr_ExceptionMatches(PyExc_AttributeError))
+        return run;
+    PyErr_Clear();
+    return PyObject_GetAttr(object, core.str_run_method);
+}
 
 static PyObject *
 call_run(struct fiber *self)
 {
-    /* not given: a subclass's method, or the error that says so */
-    if (self->run == NULL && (self->run = PyObject_GetAttr((PyObject *)self->object, core.str_run)) == NULL)
+    if (self->run == NULL && (self->run = run_of_subclass((PyObject *)self->object)) == NULL)
         return NULL;
     if (self->args == NULL && self->kwargs == NULL)
         return PyObject_CallNoArgs(self->run);
@@ -33,6 +57,7 @@ outcome_store(struct hub *hub, GreenThreadObject *object, PyObject *result)
     if (result == NULL) {
         PyObject *exception = PyErr_GetRaisedException();
         object->exception = Py_NewRef(exception);
+        object->traceback = PyException_GetTraceback(exception);
         object->finished = true;
         PyErr_SetRaisedException(exception);
         hub_report_error(hub, (PyObject *)object);
@@ -60,10 +85,8 @@ links_schedule(struct hub *hub, GreenThreadObject *object)
         Py_XDECREF(args);
         if (callback == NULL)
             hub_report_error(hub, (PyObject *)object);
-        else if (hub->thread == current_thread)
-            hub_make_ready(hub, (ring_entry)callback | 1);
         else
-            hub_make_ready_remotely(hub, (ring_entry)callback | 1);
+            hub_call_soon(hub, callback);
     }
     Py_XDECREF(links);
 }
@@ -156,7 +179,80 @@ green_thread_fail(struct hub *hub, struct fiber *fiber)
     fiber->state = DEAD;
     fiber->wait.state = NOT_WAITING;
     outcome_store(hub, object, NULL);
+    fiber_tidy(fiber, false);
     end_announce(hub, object);
+}
+
+/* ---- ending from outside ---- */
+
+/* Before its start. What it would have run is dropped; an entry in the ring is stale from now on. */
+static void
+end_unstarted(struct hub *hub, GreenThreadObject *object, PyObject *exception)
+{
+    PyErr_SetRaisedException(Py_NewRef(exception));
+    starter_drop(object);
+    green_thread_fail(hub, object->greenlet.fiber);
+}
+
+static struct hub *
+hub_of_fiber(const struct fiber *fiber)
+{
+    struct thread *thread = fiber_thread(fiber);
+    return thread != NULL && thread->hub != NULL ? thread->hub : NULL;
+}
+
+/* It runs, or called somebody who does: once the hub has its turn again. */
+static int
+throw_from_hub(struct hub *hub, GreenletObject *greenlet, PyObject *exception)
+{
+    static PyMethodDef again = {"throw_into", core_throw_into, METH_VARARGS, NULL};
+    PyObject *function = PyCFunction_New(&again, NULL);
+    PyObject *args = function != NULL ? PyTuple_Pack(2, greenlet, exception) : NULL;
+    CallbackObject *callback = args != NULL ? callback_new(function, args) : NULL;
+    Py_XDECREF(args);
+    Py_XDECREF(function);
+    if (callback == NULL)
+        return -1;
+    hub_call_soon(hub, callback);
+    return 1;
+}
+
+int
+green_thread_throw(GreenletObject *greenlet, PyObject *exception)
+{
+    struct fiber *fiber = greenlet->fiber;
+    struct hub *hub = hub_of_fiber(fiber);
+    if (fiber->state == DEAD || (fiber->is_green && ((GreenThreadObject *)greenlet)->finished))
+        return 0;
+    if (fiber->state == FRESH && fiber->is_green) {
+        if (hub == NULL && (hub = hub_get()) == NULL)
+            return -1;
+        end_unstarted(hub, (GreenThreadObject *)greenlet, exception);
+        return 1;
+    }
+    /* one after the other, in the order in which they came */
+    if (fiber->wait.interrupt == NULL && hub_interrupt(fiber, exception))
+        return 1;
+    if (hub == NULL || fiber == hub->home)
+        return 0;
+    if (hub->thread != current_thread || hub->thread->current != hub->home || fiber->wait.interrupt != NULL)
+        return throw_from_hub(hub, greenlet, exception);
+    PyObject *result = greenlet_throw_error(greenlet, exception, NULL, NULL);
+    Py_XDECREF(result);
+    return result != NULL ? 1 : -1;
+}
+
+PyObject *
+core_throw_into(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *greenlet, *exception;
+    if (!PyArg_ParseTuple(args, "O!O:throw_into", &Greenlet_Type, &greenlet, &exception))
+        return NULL;
+    if (!PyExceptionInstance_Check(exception))
+        return PyErr_Format(PyExc_TypeError, "throw_into() needs an exception instance, not %s",
+                            Py_TYPE(exception)->tp_name);
+    int thrown = green_thread_throw((GreenletObject *)greenlet, exception);
+    return thrown < 0 ? NULL : PyBool_FromLong(thrown);
 }
 
 /* ---- starting ---- */
@@ -170,6 +266,8 @@ green_thread_start(GreenThreadObject *object)
         return -1;
     if (fiber->state != FRESH || fiber->wait.state != NOT_WAITING || object->finished)
         return 0;
+    if (unlikely(object->starter != NULL))
+        starter_drop(object);
     fiber->wait.state = READY;
     fiber->wait.reason = FOR_TURN;
     Py_INCREF(object);
@@ -178,6 +276,19 @@ green_thread_start(GreenThreadObject *object)
     else
         hub_make_ready_remotely(hub, (ring_entry)fiber);
     return 0;
+}
+
+/* Whoever follows green threads is told of each that starts. */
+static int
+start_with_hook(GreenThreadObject *object)
+{
+    if (green_thread_start(object) < 0)
+        return -1;
+    if (likely(core.spawn_hook == NULL) || !PyObject_TypeCheck(object, core.green_class))
+        return 0;
+    PyObject *result = PyObject_CallOneArg(core.spawn_hook, (PyObject *)object);
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
 }
 
 /* ---- the type ---- */
@@ -214,7 +325,32 @@ GreenThread_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUS
     struct fiber *fiber = object->fiber;
     if (hub->thread->tstate->context != NULL && (fiber->python.context = PyContext_CopyCurrent()) == NULL)
         Py_CLEAR(object);
+    if (type != &GreenThread_Type && object != NULL) {
+        /* all that one greenlet makes share its one weak reference */
+        PyObject *spawner = PyWeakref_NewRef((PyObject *)hub->thread->current->object, NULL);
+        ((GreenThreadObject *)object)->spawner = spawner;
+        if (spawner == NULL)
+            Py_CLEAR(object);
+    }
     return (PyObject *)object;
+}
+
+/* The first argument, or the one named `run`, which is taken out of `named`; None: a subclass has a method for it.
+   New reference, or NULL with TypeError set. */
+static PyObject *
+function_of(PyObject *args, PyObject *named)
+{
+    PyObject *run = Py_None;
+    if (PyTuple_GET_SIZE(args) > 0)
+        run = PyTuple_GET_ITEM(args, 0);
+    else if (named != NULL && (run = PyDict_GetItemWithError(named, core.str_run)) == NULL)
+        run = PyErr_Occurred() ? NULL : Py_None;
+    if (run != NULL && run != Py_None && !PyCallable_Check(run))
+        return PyErr_Format(PyExc_TypeError, "the function to run must be callable, not %s", Py_TYPE(run)->tp_name);
+    Py_XINCREF(run);
+    if (run != NULL && run != Py_None && PyTuple_GET_SIZE(args) == 0 && PyDict_DelItem(named, core.str_run) < 0)
+        Py_CLEAR(run);
+    return run;
 }
 
 static int
@@ -222,25 +358,158 @@ GreenThread_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     struct fiber *fiber = ((GreenletObject *)self)->fiber;
     Py_ssize_t count = PyTuple_GET_SIZE(args);
-    if (count == 0)
+    if (count == 0 && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0))
         return 0;
     if (fiber->state != FRESH) {
         PyErr_SetString(PyExc_RuntimeError, "a green thread cannot be initialized again after its start");
         return -1;
     }
-    Py_XSETREF(fiber->run, Py_NewRef(PyTuple_GET_ITEM(args, 0)));
-    PyObject *rest = PyTuple_GetSlice(args, 1, count);
-    if (rest == NULL)
+    PyObject *named = kwargs != NULL ? PyDict_Copy(kwargs) : NULL;
+    if (kwargs != NULL && named == NULL)
         return -1;
+    PyObject *run = function_of(args, named);
+    PyObject *rest = run != NULL ? PyTuple_GetSlice(args, 1, count) : NULL;
+    if (rest == NULL) {
+        Py_XDECREF(run);
+        Py_XDECREF(named);
+        return -1;
+    }
+    Py_XSETREF(fiber->run, run != Py_None ? Py_NewRef(run) : NULL);
+    Py_DECREF(run);
     Py_XSETREF(fiber->args, rest);
-    Py_XSETREF(fiber->kwargs, Py_XNewRef(kwargs));
+    Py_XSETREF(fiber->kwargs, named);
     return 0;
 }
 
 static PyObject *
 GreenThread_start(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    return start_with_hook((GreenThreadObject *)self) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* What the timer of start_later() calls. */
+static PyObject *
+start_now(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_CLEAR(((GreenThreadObject *)self)->starter);
     return green_thread_start((GreenThreadObject *)self) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static CallbackObject *
+starter_new(PyObject *self)
+{
+    static PyMethodDef definition = {"start", start_now, METH_NOARGS, NULL};
+    PyObject *function = PyCFunction_New(&definition, self);
+    CallbackObject *starter = function != NULL ? callback_new(function, core.empty_tuple) : NULL;
+    Py_XDECREF(function);
+    return starter;
+}
+
+static PyObject *
+GreenThread_start_later(PyObject *self, PyObject *seconds)
+{
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    struct fiber *fiber = object->greenlet.fiber;
+    struct hub *hub = hub_get();
+    int64_t when;
+    if (hub == NULL || deadline_from(seconds, &when) < 0)
+        return NULL;
+    if (hub_of_fiber(fiber) != hub)
+        return PyErr_Format(core.error, "start_later() is for green threads of the calling thread");
+    if (fiber->state != FRESH || fiber->wait.state != NOT_WAITING || object->finished || object->starter != NULL)
+        Py_RETURN_NONE;
+    CallbackObject *starter = starter_new(self);
+    if (starter == NULL)
+        return NULL;
+    if (timers_add(&hub->timers, &starter->timer, when) < 0) {
+        Py_DECREF(starter);
+        return NULL;
+    }
+    starter->hub = hub;
+    object->starter = (CallbackObject *)Py_NewRef((PyObject *)starter);
+    if (core.spawn_hook == NULL || !PyObject_TypeCheck(object, core.green_class))
+        Py_RETURN_NONE;
+    return PyObject_CallOneArg(core.spawn_hook, self);
+}
+
+/* To run or running, and not ended: what gevent calls started. */
+static bool
+is_under_way(GreenThreadObject *object)
+{
+    const struct fiber *fiber = object->greenlet.fiber;
+    return !object->finished
+        && (fiber->state == STARTED || fiber->wait.state != NOT_WAITING || object->starter != NULL);
+}
+
+static int
+GreenThread_bool(PyObject *self)
+{
+    return is_under_way((GreenThreadObject *)self);
+}
+
+static PyObject *
+GreenThread_get_started(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(is_under_way((GreenThreadObject *)self));
+}
+
+static PyObject *
+GreenThread_get_function(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *run = ((GreenletObject *)self)->fiber->run;
+    return Py_NewRef(run != NULL ? run : Py_None);
+}
+
+static PyObject *
+GreenThread_get_args(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *args = ((GreenletObject *)self)->fiber->args;
+    return Py_NewRef(args != NULL ? args : core.empty_tuple);
+}
+
+static int
+GreenThread_set_args(PyObject *self, PyObject *args, void *Py_UNUSED(closure))
+{
+    struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    if (args == NULL || !PyTuple_Check(args)) {
+        PyErr_SetString(PyExc_TypeError, "args must be a tuple");
+        return -1;
+    }
+    Py_XSETREF(fiber->args, Py_NewRef(args));
+    return 0;
+}
+
+static PyObject *
+GreenThread_get_kwargs(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *kwargs = ((GreenletObject *)self)->fiber->kwargs;
+    return kwargs != NULL ? Py_NewRef(kwargs) : PyDict_New();
+}
+
+static int
+GreenThread_set_kwargs(PyObject *self, PyObject *kwargs, void *Py_UNUSED(closure))
+{
+    struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    if (kwargs == NULL || !PyDict_Check(kwargs)) {
+        PyErr_SetString(PyExc_TypeError, "kwargs must be a dict");
+        return -1;
+    }
+    Py_XSETREF(fiber->kwargs, Py_NewRef(kwargs));
+    return 0;
+}
+
+static PyObject *
+GreenThread_get_traceback(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *traceback = ((GreenThreadObject *)self)->traceback;
+    return Py_NewRef(traceback != NULL ? traceback : Py_None);
+}
+
+static PyObject *
+GreenThread_get_spawner(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *spawner = ((GreenThreadObject *)self)->spawner;
+    return Py_NewRef(spawner != NULL ? spawner : Py_None);
 }
 
 int
@@ -320,6 +589,20 @@ GreenThread_unlink(PyObject *self, PyObject *callback)
 }
 
 static PyObject *
+GreenThread_has_links(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *links = ((GreenThreadObject *)self)->links;
+    return PyBool_FromLong(links != NULL && PyList_GET_SIZE(links) > 0);
+}
+
+static PyObject *
+GreenThread_unlink_all(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_CLEAR(((GreenThreadObject *)self)->links);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 GreenThread_get_value(PyObject *self, void *Py_UNUSED(closure))
 {
     PyObject *value = ((GreenThreadObject *)self)->value;
@@ -340,6 +623,7 @@ GreenThread_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(object->value);
     Py_VISIT(object->exception);
     Py_VISIT(object->links);
+    Py_VISIT(object->traceback);
     int result = own_state_traverse(object, visit, arg);
     return result != 0 ? result : Greenlet_traverse(self, visit, arg);
 }
@@ -353,6 +637,9 @@ GreenThread_clear(PyObject *self)
     Py_CLEAR(object->value);
     Py_CLEAR(object->exception);
     Py_CLEAR(object->links);
+    Py_CLEAR(object->traceback);
+    Py_CLEAR(object->spawner);
+    starter_drop(object);
     own_state_clear(object);
     return Greenlet_clear(self);
 }
@@ -368,6 +655,9 @@ GreenThread_dealloc(PyObject *self)
     Greenlet_dealloc(self);
 }
 
+static PyObject *
+GreenThread_spawn(PyObject *type, PyObject *const *args, Py_ssize_t count, PyObject *names);
+
 static PyMethodDef methods[] = {
     {"start", GreenThread_start, METH_NOARGS,
      "start($self, /)\n--\n\nHave it run when its turn comes. Does nothing when it has been started before."},
@@ -382,17 +672,36 @@ static PyMethodDef methods[] = {
      "Have callback(self) called on the hub greenlet once it has ended. The callback must not block."},
     {"unlink", GreenThread_unlink, METH_O,
      "unlink($self, callback, /)\n--\n\nTake back a link. Does nothing when there is none."},
+    {"has_links", GreenThread_has_links, METH_NOARGS,
+     "has_links($self, /)\n--\n\nWhether there are links that have not been called."},
+    {"unlink_all", GreenThread_unlink_all, METH_NOARGS, "unlink_all($self, /)\n--\n\nTake back all links."},
+    {"start_later", GreenThread_start_later, METH_O,
+     "start_later($self, seconds, /)\n--\n\n"
+     "Have it run in so many seconds. Does nothing when it has been started before."},
+    {"spawn", (PyCFunction)(void (*)(void))GreenThread_spawn, METH_CLASS | METH_FASTCALL | METH_KEYWORDS,
+     "spawn($type, /, *args, **kwargs)\n--\n\nMake one as the class does with these arguments, start it and return it."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef attributes[] = {
     {"value", GreenThread_get_value, NULL, "What its function returned; None before that.", NULL},
     {"exception", GreenThread_get_exception, NULL, "The error that ended it, or None.", NULL},
+    {"started", GreenThread_get_started, NULL, "Whether it is to run or runs, and has not ended.", NULL},
+    {"args", GreenThread_get_args, GreenThread_set_args, "What it runs with; () once it has ended.", NULL},
+    {"kwargs", GreenThread_get_kwargs, GreenThread_set_kwargs,
+     "The keyword arguments that it runs with; {} once it has ended.", NULL},
+    {"_function", GreenThread_get_function, NULL, "What it runs; None once it has ended.", NULL},
+    {"_traceback", GreenThread_get_traceback, NULL, "The traceback of `exception` as it was at the end.", NULL},
+    {"spawning_greenlet", GreenThread_get_spawner, NULL,
+     "Weak reference to the greenlet that made it; None for a plain GreenThread.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static PyNumberMethods number_methods = {.nb_bool = GreenThread_bool};
+
 PyTypeObject GreenThread_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_as_number = &number_methods,
     .tp_name = "gossamer._core.GreenThread",
     .tp_doc = "GreenThread(run=None, *args, **kwargs)\n--\n\n"
               "A greenlet that the hub runs: run(*args, **kwargs), from start() on, when its turn comes.",
@@ -421,14 +730,14 @@ keywords_from(PyObject *const *values, PyObject *names)
     return keywords;
 }
 
-PyObject *
-core_spawn(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *
+spawn_directly(PyTypeObject *type, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (count == 0)
         return PyErr_Format(PyExc_TypeError, "spawn() needs the function to run");
     if (!PyCallable_Check(args[0]))
         return PyErr_Format(PyExc_TypeError, "spawn() needs something callable, not %s", Py_TYPE(args[0])->tp_name);
-    PyObject *self = GreenThread_new(&GreenThread_Type, NULL, NULL);
+    PyObject *self = GreenThread_new(type, NULL, NULL);
     if (self == NULL)
         return NULL;
     struct fiber *fiber = ((GreenletObject *)self)->fiber;
@@ -441,7 +750,27 @@ core_spawn(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count,
     if (names != NULL && PyTuple_GET_SIZE(names) > 0)
         fiber->kwargs = keywords_from(args + count, names);
     bool failed = (count > 1 && fiber->args == NULL) || (names != NULL && PyErr_Occurred());
-    if (failed || green_thread_start((GreenThreadObject *)self) < 0)
+    if (failed || start_with_hook((GreenThreadObject *)self) < 0)
         Py_CLEAR(self);
+    return self;
+}
+
+PyObject *
+core_spawn(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return spawn_directly(&GreenThread_Type, args, count, names);
+}
+
+/* Subclasses may have their own __init__ and start. */
+static PyObject *
+GreenThread_spawn(PyObject *type, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (likely((PyTypeObject *)type == core.green_class && count > 0))
+        return spawn_directly(core.green_class, args, count, names);
+    PyObject *self = PyObject_Vectorcall(type, args, (size_t)count, names);
+    PyObject *started = self != NULL ? PyObject_CallMethod(self, "start", NULL) : NULL;
+    if (started == NULL)
+        Py_CLEAR(self);
+    Py_XDECREF(started);
     return self;
 }

@@ -1,5 +1,6 @@
 /* The hub's life, its ring, and the loop of the hub greenlet: see hub.h. */
 #include "hub.h"
+#include "signals.h"
 #include "../switch/transfer.h"
 
 #include <stdlib.h>
@@ -71,6 +72,15 @@ hub_take_remote(struct hub *hub)
     pthread_mutex_unlock(&remote->lock);
 }
 
+void
+hub_call_soon(struct hub *hub, CallbackObject *callback)
+{
+    if (hub->thread == current_thread)
+        hub_make_ready(hub, (ring_entry)callback | 1);
+    else
+        hub_make_ready_remotely(hub, (ring_entry)callback | 1);
+}
+
 /* ---- making and freeing ---- */
 
 static GreenletObject *
@@ -129,6 +139,7 @@ hub_make(struct thread *thread)
     if (poller_open(&hub->poller) == 0 && (hub->object = home_new(thread)) != NULL) {
         hub->home = hub->object->fiber;
         thread->hub = hub;
+        signals_attach(hub);
         return hub;
     }
     poller_close(&hub->poller);
@@ -180,6 +191,8 @@ timers_drop(struct timers *timers)
             continue;
         CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
         callback->hub = NULL;
+        Py_CLEAR(callback->function);    /* whom it would have started may know it */
+        Py_CLEAR(callback->args);
         Py_DECREF(callback);
     }
     free(timers->heap);
@@ -193,6 +206,7 @@ hub_free(struct thread *thread)
     thread->hub = NULL;
     thread->making_hub = true;
     hub_take_remote(hub);
+    signals_detach(hub);
     while (hub->ring.head != hub->ring.tail)
         entry_drop(hub->ring.entries[hub->ring.head++ & hub->ring.mask]);
     timers_drop(&hub->timers);
@@ -210,7 +224,44 @@ hub_after_fork(struct hub *hub)
 {
     pthread_mutex_init(&hub->remote.lock, NULL);
     hub->remote.sleeping = false;
-    return poller_after_fork(&hub->poller);
+    if (hub->forks_alone)
+        hub_leave_others(hub);
+    int result = poller_after_fork(&hub->poller);
+    signals_after_fork(hub);
+    return result;
+}
+
+static void
+leave_behind(struct hub *hub, struct fiber *fiber)
+{
+    if (fiber == hub->thread->current)
+        return;
+    wait_queue_remove(fiber);
+    timers_remove(&hub->timers, &fiber->wait.timer);
+    fiber->wait.state = NOT_WAITING;
+}
+
+void
+hub_leave_others(struct hub *hub)
+{
+    struct ring *ring = &hub->ring;
+    hub_take_remote(hub);
+    for (; ring->head != ring->tail; ring->head++)
+        if (!(ring->entries[ring->head & ring->mask] & 1))
+            leave_behind(hub, (struct fiber *)ring->entries[ring->head & ring->mask]);
+    leave_behind(hub, hub->thread->main);
+    for (struct fiber *fiber = hub->thread->started; fiber != NULL; fiber = fiber->next)
+        leave_behind(hub, fiber);
+    while (hub->timers.count > 0) {
+        struct timer *timer = hub->timers.heap[0].timer;
+        timers_remove(&hub->timers, timer);
+        if (!timer->of_fiber)
+            ((CallbackObject *)((char *)timer - offsetof(CallbackObject, timer)))->hub = NULL;
+    }
+    hub->poller.waiting = 0;
+    hub->foreign = 0;
+    hub->unreferenced = 0;
+    hub->attention = hub->signals = hub->deadlocked = false;
 }
 
 /* ---- what runs on the hub greenlet ---- */
@@ -253,7 +304,7 @@ throw_later(struct hub *hub, struct fiber *main, PyObject *exception)
     PyObject *args = throw != NULL ? PyTuple_Pack(1, exception) : NULL;
     CallbackObject *callback = args != NULL ? callback_new(throw, args) : NULL;
     if (callback != NULL)
-        hub_make_ready(hub, (ring_entry)callback | 1);
+        hub_call_soon(hub, callback);
     else
         PyErr_WriteUnraisable((PyObject *)hub->object);
     Py_XDECREF(args);
@@ -289,6 +340,8 @@ see_to_attention(struct hub *hub)
         hub->signals = false;
         if (PyErr_CheckSignals() < 0)
             hub_deliver_to_main(hub);
+        while (hub->pausing.first != NULL)
+            hub_unpark(hub->pausing.first, UNPARKED);
     }
     if (hub->deadlocked) {
         hub->deadlocked = false;

@@ -53,11 +53,17 @@ struct hub {
     bool signals;                    /* a system call was interrupted: run the handlers */
     bool deadlocked;                 /* nothing can end any wait */
     bool closing;                    /* its thread ends */
+    bool wakes_for_signals;          /* it is the main thread's: signals.h */
+    bool forks_alone;                /* who forks now leaves the others behind */
     int64_t polled_at;               /* coarse clock */
+    uint64_t polls;                  /* how often the poller was asked */
     struct timers timers;
     struct fiber *home;
     GreenletObject *object;          /* the hub greenlet; owned */
+    uint32_t unreferenced;           /* timers that keep no join() of the hub waiting, and no LoopExit away */
+    struct wait_queue joining;       /* until there is nothing left to wait for */
     Py_ssize_t foreign;              /* promises of other parties to unpark somebody (pool jobs) */
+    struct wait_queue pausing;       /* until a signal comes */
     struct remote remote;
     struct poller poller;
 };
@@ -68,6 +74,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *function, *args;       /* NULL once stopped or called */
     struct timer timer;
+    bool unreferenced;               /* while in the timer heap: nobody counts on it, see hub->unreferenced */
     struct hub *hub;                 /* while in the timer heap */
 } CallbackObject;
 
@@ -75,6 +82,9 @@ typedef struct {
 typedef struct green_thread_object {
     GreenletObject greenlet;
     PyObject *value, *exception;
+    PyObject *traceback;             /* the exception's as it was at the end; or NULL */
+    PyObject *spawner;               /* weak reference to the greenlet that made it; NULL for a plain GreenThread */
+    CallbackObject *starter;         /* while a start_later() is to come */
     struct wait_queue joiners;
     PyObject *links;                 /* list of callables to be called with it on the hub, or NULL */
     bool finished;                   /* value and exception are final */
@@ -105,6 +115,10 @@ void hub_free(struct thread *thread);
 void hub_replace_home(struct hub *hub);
 int hub_after_fork(struct hub *hub);
 
+/* In a forked child: nobody but the current fiber goes on, nor do callbacks. What the others hold is theirs for
+   ever, as POSIX has it of threads: no code of theirs runs, not even to end them. */
+void hub_leave_others(struct hub *hub);
+
 /* Appends to the ring; takes over a reference. Growing it may fail only for lack of memory, which is
    then fatal: the entry could not be remembered anywhere else either. */
 void hub_make_ready(struct hub *hub, ring_entry entry);
@@ -117,6 +131,12 @@ void callback_run(struct hub *hub, CallbackObject *callback);
 
 /* Has `entry` (reference taken over) made ready by its own thread. To be called from any thread. */
 void hub_make_ready_remotely(struct hub *hub, ring_entry entry);
+
+/* Puts a call in the ring; takes over the reference. From any thread. */
+void hub_call_soon(struct hub *hub, CallbackObject *callback);
+
+/* Takes a call out of the timer heap, if it is there; true: the caller has the heap's reference. */
+bool callback_timer_stop(CallbackObject *callback);
 
 /* Moves what other threads made ready into the ring. */
 void hub_take_remote(struct hub *hub);
@@ -149,11 +169,17 @@ int hub_pause(struct hub *hub, double seconds);
 /* The same for hub.switch(): whoever switches in brings the answer. */
 PyObject *hub_park_for_value(struct hub *hub);
 
+/* Parks the current fiber until nothing is left that could make anybody ready, or the deadline. Outcome, or -1. */
+int hub_join(struct hub *hub, int64_t deadline);
+
+/* Parks the current fiber until a signal has come and its handlers have run. */
+int hub_wait_signal(struct hub *hub);
+
 /* Ends the wait of `fiber`, from any thread that holds the GIL. */
 void hub_unpark(struct fiber *fiber, enum wait_outcome outcome);
 
-/* Ends the wait of a WAITING or READY fiber of this thread with `exception`. Returns false when it does
-   not wait. */
+/* Ends the wait of a WAITING or READY fiber with `exception`, from any thread that holds the GIL. Returns false when
+   it does not wait. */
 bool hub_interrupt(struct fiber *fiber, PyObject *exception);
 
 /* The next fiber to run, with the reference that its wait owned: the hub greenlet when something only it
@@ -211,12 +237,39 @@ void *green_thread_main(struct thread *thread, struct fiber *self);
 /* One that could not be started, with the pending exception, which becomes its result. */
 void green_thread_fail(struct hub *hub, struct fiber *fiber);
 
+/* Ends `greenlet` with `exception` wherever it is: before its start, in its wait, else as soon as it lets the hub
+   run. From any thread. 1; 0 when it has ended already; -1 with an exception set. */
+int green_thread_throw(GreenletObject *greenlet, PyObject *exception);
+
+PyObject *core_throw_into(PyObject *module, PyObject *args);
 PyObject *core_spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
+
+/* ---- promise.c ---- */
+/* Whether a native thread might unpark somebody: `others` have a thread state, besides the calling one. */
+bool threads_may_unpark(Py_ssize_t others);
+
+/* In a forked child: the pool's threads are gone. */
+void promises_after_fork(void);
+int promises_ready(PyObject *module);
 
 /* ---- runtime_module.c ---- */
 /* A deadline for a timeout in seconds, None for none. Returns -1 with TypeError or ValueError set. */
 int deadline_from(PyObject *timeout, int64_t *deadline);
 
+/* Sorts the arguments of `function` into values[], in the order of `names`, of which there are `known`; NULL: not given.
+   Borrowed. Returns -1 with TypeError set. */
+int arguments_take(const char *function, const char *const *names, Py_ssize_t known, PyObject *const *args,
+                   Py_ssize_t count, PyObject *keywords, PyObject **values);
+
+/* The hub whose greenlet `object` is. NULL with an exception set when it is none, or not any more. */
+struct hub *hub_of(PyObject *object);
+
 int runtime_ready(PyObject *module);
+
+/* ---- timeout.c ---- */
+int timeouts_ready(PyObject *module);
+
+/* ---- interface.c ---- */
+int interface_add(PyObject *module);
 
 #endif

@@ -309,6 +309,35 @@ hub_park_for_value(struct hub *hub)
     return NULL;
 }
 
+/* Its own deadline is nothing to wait for. */
+int
+hub_join(struct hub *hub, int64_t deadline)
+{
+    if (hub_prepare(hub, FOR_QUEUE, 0) < 0)
+        return -1;
+    wait_queue_append(&hub->joining, hub->thread->current);
+    if (hub_prepare_deadline(hub, deadline) < 0)
+        return -1;
+    uint32_t timers = deadline != INT64_MAX;
+    hub->unreferenced += timers;
+    int outcome = hub_park(hub);
+    hub->unreferenced -= timers;
+    return outcome;
+}
+
+/* Whoever sends the signal is another party: no report of a deadlock meanwhile. */
+int
+hub_wait_signal(struct hub *hub)
+{
+    if (hub_prepare(hub, FOR_QUEUE, 0) < 0)
+        return -1;
+    wait_queue_append(&hub->pausing, hub->thread->current);
+    hub->foreign++;
+    int outcome = hub_park(hub);
+    hub->foreign--;
+    return outcome;
+}
+
 int
 hub_pause(struct hub *hub, double seconds)
 {

@@ -1,5 +1,6 @@
 /* Asking what has become ready: descriptors, timers, what other threads left; sleeping until then. */
 #include "hub.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -46,7 +47,7 @@ timers_take(struct hub *hub)
         }
         else {
             CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
-            callback->hub = NULL;
+            callback_timer_stop(callback);
             hub_make_ready(hub, (ring_entry)callback | 1);
         }
     }
@@ -54,15 +55,15 @@ timers_take(struct hub *hub)
 
 enum { RECHECK_NANOSECONDS = 200000000 };
 
-static bool
-other_threads_exist(const struct hub *hub)
+static Py_ssize_t
+other_threads(const struct hub *hub)
 {
     PyInterpreterState *interpreter = PyInterpreterState_Get();
+    Py_ssize_t count = 0;
     for (PyThreadState *other = PyInterpreterState_ThreadHead(interpreter); other != NULL;
          other = PyThreadState_Next(other))
-        if (other != hub->thread->tstate)
-            return true;
-    return false;
+        count += other != hub->thread->tstate;
+    return count;
 }
 
 /* epoll_wait with a timeout in nanoseconds, INT64_MAX for none. Kernels before 5.11 count milliseconds:
@@ -101,13 +102,18 @@ hub_sleep(struct hub *hub)
         if (nanoseconds <= 0)
             return 0;
     }
-    else if (hub->poller.waiting == 0 && hub->foreign == 0) {
+    if (hub->timers.count <= hub->unreferenced && hub->poller.waiting == 0 && hub->foreign == 0) {
+        if (hub->joining.first != NULL && core.promises == 0) {
+            unpark_all(&hub->joining, UNPARKED);
+            return 0;
+        }
         /* another thread may unpark somebody; nobody says so when the last of them ends */
-        if (!other_threads_exist(hub)) {
+        if (hub->joining.first == NULL && !threads_may_unpark(other_threads(hub))) {
             hub->deadlocked = hub->attention = true;
             return 0;
         }
-        nanoseconds = RECHECK_NANOSECONDS;
+        if (nanoseconds > RECHECK_NANOSECONDS)
+            nanoseconds = RECHECK_NANOSECONDS;
     }
     if (!may_fall_asleep(&hub->remote))
         return 0;
@@ -127,12 +133,15 @@ hub_sleep(struct hub *hub)
 void
 hub_poll(struct hub *hub, bool may_sleep)
 {
+    hub->polls++;
     int count = epoll_wait(hub->poller.epoll, hub->poller.events, EVENTS_A_CALL, 0);
     hub_take_remote(hub);
-    if (count <= 0 && may_sleep && hub->ring.head == hub->ring.tail)
+    if (count <= 0 && may_sleep && hub->ring.head == hub->ring.tail && !hub->attention)
         count = hub_sleep(hub);
     if (count > 0)
         events_take(hub, count);
+    if (hub->wakes_for_signals && signals_take())
+        hub->signals = hub->attention = true;
     hub_take_remote(hub);
     timers_take(hub);
 }

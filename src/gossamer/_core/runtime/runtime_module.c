@@ -30,25 +30,103 @@ core_get_hub(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return hub != NULL ? Py_NewRef((PyObject *)hub->object) : NULL;
 }
 
+/* Plain hubs that exist become hubs of this class, as if it had been set before they were made. */
+static void
+hubs_promote(PyTypeObject *type)
+{
+    if (type->tp_basicsize != Hub_Type.tp_basicsize || type->tp_itemsize != 0
+        || type->tp_dictoffset != Hub_Type.tp_dictoffset || type->tp_weaklistoffset != Hub_Type.tp_weaklistoffset)
+        return;
+    for (struct thread *thread = core.threads; thread != NULL; thread = thread->next) {
+        if (thread->hub == NULL || !Py_IS_TYPE(thread->hub->object, &Hub_Type) || type == &Hub_Type)
+            continue;
+        Py_INCREF(type);
+        Py_SET_TYPE(thread->hub->object, type);
+    }
+}
+
 static PyObject *
 core_set_hub_class(PyObject *Py_UNUSED(module), PyObject *type)
 {
     if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, &Hub_Type))
         return PyErr_Format(PyExc_TypeError, "the hub class must be a subclass of Hub, not %R", type);
     Py_SETREF(core.hub_class, Py_NewRef(type));
+    hubs_promote((PyTypeObject *)type);
     Py_RETURN_NONE;
 }
 
 static PyObject *
-core_sleep(PyObject *Py_UNUSED(module), PyObject *seconds)
+core_set_green_class(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *type, *hook;
+    if (!PyArg_ParseTuple(args, "O!O:set_green_class", &PyType_Type, &type, &hook))
+        return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)type, &GreenThread_Type))
+        return PyErr_Format(PyExc_TypeError, "the class of green threads must be a subclass of GreenThread, not %R", type);
+    Py_XSETREF(core.green_class, (PyTypeObject *)Py_NewRef(type));
+    Py_XSETREF(core.spawn_hook, hook != Py_None ? Py_NewRef(hook) : NULL);
+    Py_RETURN_NONE;
+}
+
+static int
+name_place(PyObject *name, const char *const *names, Py_ssize_t known)
+{
+    for (int place = 0; place < known; place++)
+        if (PyUnicode_CompareWithASCIIString(name, names[place]) == 0)
+            return place;
+    return -1;
+}
+
+int
+arguments_take(const char *function, const char *const *names, Py_ssize_t known, PyObject *const *args,
+               Py_ssize_t count, PyObject *keywords, PyObject **values)
+{
+    if (count > known) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd arguments (%zd given)", function, known, count);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < known; i++)
+        values[i] = i < count ? args[i] : NULL;
+    for (Py_ssize_t i = 0; keywords != NULL && i < PyTuple_GET_SIZE(keywords); i++) {
+        PyObject *name = PyTuple_GET_ITEM(keywords, i);
+        int place = name_place(name, names, known);
+        if (place < 0 || values[place] != NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() %s %R", function,
+                         place < 0 ? "has no argument" : "was given twice the argument", name);
+            return -1;
+        }
+        values[place] = args[count + i];
+    }
+    return 0;
+}
+
+static int
+sleep_arguments(PyObject *const *args, Py_ssize_t count, PyObject *keywords, double *seconds, int *ref)
+{
+    static const char *const names[] = {"seconds", "ref"};
+    PyObject *values[2];
+    if (arguments_take("sleep", names, 2, args, count, keywords, values) < 0)
+        return -1;
+    *seconds = values[0] != NULL ? PyFloat_AsDouble(values[0]) : 0;
+    *ref = values[1] != NULL ? PyObject_IsTrue(values[1]) : 1;
+    return *ref < 0 || (*seconds == -1.0 && PyErr_Occurred()) ? -1 : 0;
+}
+
+static PyObject *
+core_sleep(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     struct hub *hub = hub_get();
-    double duration = PyFloat_AsDouble(seconds);
-    if (hub == NULL || (duration == -1.0 && PyErr_Occurred()))
+    double seconds;
+    int ref;
+    if (hub == NULL || sleep_arguments(args, count, names, &seconds, &ref) < 0)
         return NULL;
-    if (isnan(duration))
+    if (isnan(seconds))
         return PyErr_Format(PyExc_ValueError, "a time in seconds must be a number, not nan");
-    return hub_pause(hub, duration) < 0 ? NULL : Py_NewRef(Py_None);
+    uint32_t unreferenced = !ref && seconds > 0;
+    hub->unreferenced += unreferenced;
+    int outcome = hub_pause(hub, seconds);
+    hub->unreferenced -= unreferenced;
+    return outcome < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -94,6 +172,7 @@ static PyObject *
 core_after_fork_in_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     struct thread *thread = current_thread;
+    promises_after_fork();
     if (thread != NULL && thread->hub != NULL && hub_after_fork(thread->hub) < 0)
         return NULL;
     Py_RETURN_NONE;
@@ -110,8 +189,22 @@ callback_new(PyObject *function, PyObject *args)
     callback->function = Py_NewRef(function);
     callback->args = Py_NewRef(args);
     callback->timer = (struct timer){0};
+    callback->unreferenced = false;
     callback->hub = NULL;
     return callback;
+}
+
+bool
+callback_timer_stop(CallbackObject *callback)
+{
+    struct hub *hub = callback->hub;
+    if (hub == NULL)
+        return false;
+    timers_remove(&hub->timers, &callback->timer);
+    hub->unreferenced -= callback->unreferenced;
+    callback->unreferenced = false;
+    callback->hub = NULL;
+    return true;
 }
 
 static void
@@ -129,11 +222,8 @@ Callback_stop(PyObject *self, PyObject *Py_UNUSED(ignored))
     CallbackObject *callback = (CallbackObject *)self;
     Py_CLEAR(callback->function);
     Py_CLEAR(callback->args);
-    if (callback->hub != NULL) {
-        timers_remove(&callback->hub->timers, &callback->timer);
-        callback->hub = NULL;
+    if (callback_timer_stop(callback))
         Py_DECREF(self);
-    }
     Py_RETURN_NONE;
 }
 
@@ -143,18 +233,72 @@ Callback_get_pending(PyObject *self, void *Py_UNUSED(closure))
     return PyBool_FromLong(((CallbackObject *)self)->function != NULL);
 }
 
+static PyObject *
+or_none(PyObject *object)
+{
+    return Py_NewRef(object != NULL ? object : Py_None);
+}
+
+static PyObject *
+Callback_get_callback(PyObject *self, void *Py_UNUSED(closure))
+{
+    return or_none(((CallbackObject *)self)->function);
+}
+
+static PyObject *
+Callback_get_args(PyObject *self, void *Py_UNUSED(closure))
+{
+    return or_none(((CallbackObject *)self)->args);
+}
+
+static int
+Callback_bool(PyObject *self)
+{
+    return ((CallbackObject *)self)->function != NULL;
+}
+
+static PyObject *
+Callback_repr(PyObject *self)
+{
+    CallbackObject *callback = (CallbackObject *)self;
+    if (callback->function == NULL)
+        return PyUnicode_FromFormat("<callback at %p stopped>", self);
+    return PyUnicode_FromFormat("<callback at %p pending callback=%R args=%R>", self, callback->function, callback->args);
+}
+
+static PyObject *
+Callback_unref(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    CallbackObject *callback = (CallbackObject *)self;
+    if (callback->hub != NULL && !callback->unreferenced) {
+        callback->unreferenced = true;
+        callback->hub->unreferenced++;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef callback_methods[] = {
     {"stop", Callback_stop, METH_NOARGS, "stop($self, /)\n--\n\nDo not make the call after all."},
+    {"close", Callback_stop, METH_NOARGS, "close($self, /)\n--\n\nThe same."},
+    {"unref", Callback_unref, METH_NOARGS,
+     "unref($self, /)\n--\n\nHave the hub's join() not wait for this timer, nor LoopExit stay away for it."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef callback_attributes[] = {
     {"pending", Callback_get_pending, NULL, "Whether the call is still to be made.", NULL},
+    {"active", Callback_get_pending, NULL, "The same.", NULL},
+    {"callback", Callback_get_callback, NULL, "What is to be called; None once that is over.", NULL},
+    {"args", Callback_get_args, NULL, "The arguments of the call; None once that is over.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static PyNumberMethods callback_number = {.nb_bool = Callback_bool};
+
 PyTypeObject Callback_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_repr = Callback_repr,
+    .tp_as_number = &callback_number,
     .tp_name = "gossamer._core.Callback",
     .tp_doc = "A call that the hub greenlet is to make.",
     .tp_basicsize = sizeof(CallbackObject),
@@ -179,7 +323,7 @@ callback_from(const char *name, PyObject *args, Py_ssize_t first)
 
 /* ---- the hub greenlet ---- */
 
-static struct hub *
+struct hub *
 hub_of(PyObject *self)
 {
     for (struct thread *thread = core.threads; thread != NULL; thread = thread->next)
@@ -225,10 +369,7 @@ Hub_run_callback(PyObject *self, PyObject *args)
     if (callback == NULL)
         return NULL;
     Py_INCREF(callback);
-    if (hub->thread == current_thread)
-        hub_make_ready(hub, (ring_entry)callback | 1);
-    else
-        hub_make_ready_remotely(hub, (ring_entry)callback | 1);
+    hub_call_soon(hub, callback);
     return (PyObject *)callback;
 }
 
@@ -306,7 +447,108 @@ Hub_handle_error(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+Hub_handle_system_error(PyObject *self, PyObject *args)
+{
+    PyObject *type, *value, *traceback = Py_None;
+    if (!PyArg_ParseTuple(args, "OO|O:handle_system_error", &type, &value, &traceback))
+        return NULL;
+    struct hub *hub = hub_of(self);
+    if (hub == NULL)
+        return NULL;
+    error_set(type, value);
+    hub_deliver_to_main(hub);
+    Py_RETURN_NONE;
+}
+
+/* The calling thread's hub if it is `self`; else NULL with an exception set. */
+static struct hub *
+own_hub(PyObject *self)
+{
+    struct hub *hub = hub_of(self);
+    if (hub == NULL || hub->thread == current_thread)
+        return hub;
+    PyErr_SetString(core.error, "this hub is another thread's");
+    return NULL;
+}
+
+static PyObject *
+Hub_join(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"timeout", NULL};
+    PyObject *timeout = Py_None;
+    int64_t deadline;
+    struct hub *hub = own_hub(self);
+    if (hub == NULL || !PyArg_ParseTupleAndKeywords(args, kwargs, "|O:join", names, &timeout)
+        || deadline_from(timeout, &deadline) < 0)
+        return NULL;
+    int outcome = hub_join(hub, deadline);
+    return outcome < 0 ? NULL : PyBool_FromLong(outcome == UNPARKED);
+}
+
+static PyObject *
+Hub_poll(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = own_hub(self);
+    if (hub == NULL)
+        return NULL;
+    hub_poll(hub, false);
+    return PyLong_FromUnsignedLong(hub->ring.tail - hub->ring.head);
+}
+
+static PyObject *
+Hub_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = hub_of(self);
+    return hub != NULL ? PyLong_FromLong(hub->poller.epoll) : NULL;
+}
+
+static PyObject *
+Hub_next_deadline(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = own_hub(self);
+    if (hub == NULL)
+        return NULL;
+    if (hub->timers.count == 0)
+        Py_RETURN_NONE;
+    int64_t left = hub->timers.heap[0].when - clock_now();
+    return PyFloat_FromDouble(left > 0 ? (double)left / 1e9 : 0.0);
+}
+
+static PyObject *
+Hub_polls(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = hub_of(self);
+    return hub != NULL ? PyLong_FromUnsignedLongLong(hub->polls) : NULL;
+}
+
+static PyObject *
+Hub_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = hub_of(self);
+    return hub == NULL ? NULL
+        : PyLong_FromSsize_t((Py_ssize_t)hub->timers.count - hub->unreferenced + hub->poller.waiting + hub->foreign);
+}
+
 static PyMethodDef hub_methods[] = {
+    {"handle_system_error", Hub_handle_system_error, METH_VARARGS,
+     "handle_system_error($self, type, value, tb=None, /)\n--\n\nRaise this in the main greenlet of the hub's thread."},
+    {"join", (PyCFunction)(void (*)(void))Hub_join, METH_VARARGS | METH_KEYWORDS,
+     "join($self, /, timeout=None)\n--\n\n"
+     "Wait until nothing is left that could make a greenlet of this thread ready, and nobody is: True; or `timeout`\n"
+     "seconds: False. Greenlets that wait for other OS threads alone do not count, unless for a pool's."},
+    {"poll", Hub_poll, METH_NOARGS,
+     "poll($self, /)\n--\n\n"
+     "Make ready whatever timers, descriptors and other threads have for, without waiting. Returns how many greenlets\n"
+     "and callbacks are ready then: they run when the caller waits or sleeps."},
+    {"fileno", Hub_fileno, METH_NOARGS,
+     "fileno($self, /)\n--\n\nThe epoll descriptor: readable when poll() would find something but timers."},
+    {"next_deadline", Hub_next_deadline, METH_NOARGS,
+     "next_deadline($self, /)\n--\n\nSeconds until the first timer expires; None without one."},
+    {"polls", Hub_polls, METH_NOARGS, "polls($self, /)\n--\n\nHow often descriptors and timers were asked for so far."},
+    {"waits", Hub_waits, METH_NOARGS,
+     "waits($self, /)\n--\n\nHow many timers, descriptors and promises there are that join() waits for."},
+
     {"run", Hub_run, METH_NOARGS, "run($self, /)\n--\n\nThe loop of the hub. Never returns."},
     {"switch", Hub_switch, METH_NOARGS,
      "switch($self, /)\n--\n\n"
@@ -458,8 +700,18 @@ static PyMethodDef functions[] = {
      "set_hub_class(type, /)\n--\n\nThe class of hubs made from now on: a subclass of Hub."},
     {"spawn", (PyCFunction)(void (*)(void))core_spawn, METH_FASTCALL | METH_KEYWORDS,
      "spawn(function, /, *args, **kwargs)\n--\n\nA new green thread that runs function(*args, **kwargs)."},
-    {"sleep", core_sleep, METH_O,
-     "sleep(seconds, /)\n--\n\nWait that long, or with 0 let everybody who is ready go first."},
+    {"set_green_class", core_set_green_class, METH_VARARGS,
+     "set_green_class(type, hook, /)\n--\n\n"
+     "The subclass of GreenThread whose spawn() makes instances without calling it, and what is called with each\n"
+     "green thread of that class, or below, when it is started; None: nothing."},
+    {"sleep", (PyCFunction)(void (*)(void))core_sleep, METH_FASTCALL | METH_KEYWORDS,
+     "sleep(seconds=0, ref=True)\n--\n\n"
+     "Wait that long, or with 0 let everybody who is ready go first.\n\n"
+     "With ref=False the end of this wait is nothing that the hub's join() waits for."},
+    {"throw_into", core_throw_into, METH_VARARGS,
+     "throw_into(greenlet, exception, /)\n--\n\n"
+     "End a greenlet's wait, or its life before the start, with an exception; if it does neither, raise it there\n"
+     "as soon as it lets the hub run. From any thread. False when it has ended."},
     {"wait_read", (PyCFunction)(void (*)(void))core_wait_read, METH_VARARGS | METH_KEYWORDS,
      "wait_read(fd, timeout=None)\n--\n\nWait until a descriptor can be read: True; or so many seconds: False."},
     {"wait_write", (PyCFunction)(void (*)(void))core_wait_write, METH_VARARGS | METH_KEYWORDS,
@@ -524,7 +776,8 @@ fork_hook_add(PyObject *module)
 int
 runtime_ready(PyObject *module)
 {
-    if (PyModule_AddFunctions(module, functions) < 0 || exceptions_add(module) < 0 || types_add(module) < 0)
+    if (PyModule_AddFunctions(module, functions) < 0 || exceptions_add(module) < 0 || types_add(module) < 0
+        || interface_add(module) < 0 || promises_ready(module) < 0 || timeouts_ready(module) < 0)
         return -1;
     return fork_hook_add(module);
 }

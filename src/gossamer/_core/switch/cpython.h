@@ -28,6 +28,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <pythread.h>
+#include <semaphore.h>
 
 #if PY_VERSION_HEX < 0x030b0000 || PY_VERSION_HEX >= 0x03100000
 #  error "Gossamer knows the interpreter's inner layout for CPython 3.11 to 3.15 only"
@@ -60,6 +61,12 @@
 #define HAS_ENTRY_FRAMES_ON_STACK (PY_VERSION_HEX >= 0x030c0000)
 /* 3.11 remembers what a method call found only for objects without room for a __dict__, or with one. */
 #define METHOD_CACHE_WANTS_DICT (PY_VERSION_HEX < 0x030c0000)
+/* Public from 3.13 on, and deprecated under its private name. */
+#if PY_VERSION_HEX >= 0x030d0000
+#  define hash_of_pointer Py_HashPointer
+#else
+#  define hash_of_pointer _Py_HashPointer
+#endif
 #define HAS_STACK_LIMITS (PY_VERSION_HEX >= 0x030e0000)
 
 typedef struct _PyInterpreterFrame InterpreterFrame;
@@ -557,7 +564,28 @@ typedef struct {
     int64_t timeout;                 /* nanoseconds; negative: none, 0: not blocking */
 } SocketObject;
 
+/* ---- the TLS object, which the module _ssl keeps to itself ---- */
+
+/* What the socket of the module ssl works through. The same on every version, and probed like the above. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *socket;                /* weak reference to the socket; NULL: it works on memory */
+} TlsObject;
+
 /* ---- small differences of the C API ---- */
+
+/* What a weak reference refers to: a new reference, or NULL without an exception. */
+static inline PyObject *
+weak_target(PyObject *reference)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    PyObject *target;
+    return PyWeakref_GetRef(reference, &target) > 0 ? target : NULL;
+#else
+    PyObject *target = PyWeakref_GET_OBJECT(reference);
+    return target != Py_None ? Py_NewRef(target) : NULL;
+#endif
+}
 
 #if PY_VERSION_HEX < 0x030c0000
 /* The one exception object of the pending error, as later versions keep it. */
@@ -619,6 +647,17 @@ thread_handles_exchange(PyObject *one, PyObject *other)
     second->inner = inner;
 }
 #endif
+
+/* Whether the calling thread, whose state this is, holds the GIL. */
+static inline bool
+thread_holds_gil(PyThreadState *tstate)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyThreadState_GetUnchecked() == tstate;
+#else
+    return _PyThreadState_UncheckedGet() == tstate;
+#endif
+}
 
 static inline bool
 interpreter_is_finalizing(void)
@@ -688,10 +727,12 @@ struct rlock_layout {
 #endif
 };
 
+/* A lock is a semaphore on Linux. PyThread_acquire_lock_timed() would read the clock even for a timeout of 0, which is
+   half of what trying costs. Where an interpreter was built with something else, the points' probes find out. */
 static inline bool
 pointer_lock_try(PyThread_type_lock lock)
 {
-    return PyThread_acquire_lock_timed(lock, 0, 0) == PY_LOCK_ACQUIRED;
+    return sem_trywait((sem_t *)lock) == 0;
 }
 
 #if PY_VERSION_HEX >= 0x030d0000

@@ -114,8 +114,11 @@ struct core {
     PyObject *loop_exit, *blocking_switch_out_error, *invalid_switch_error;
     int (*first_hub_hook)(void);     /* called once, when a thread gets the first hub; or NULL */
     PyObject *hub_class;             /* what get_hub() makes: Hub_Type or a subclass */
+    PyTypeObject *green_class;       /* the subclass of GreenThread_Type that spawn() makes without asking it; or NULL */
+    PyObject *spawn_hook;            /* called with each green thread of that class or below at its start; or NULL */
     PyObject *empty_tuple;
     PyObject *str_run;
+    PyObject *str_run_method;        /* _run, of subclasses of green threads */
     char *scratch;                   /* top of the stack on which slices are exchanged */
     struct thread *threads;
     struct fiber *free_fibers;       /* bare */
@@ -125,6 +128,7 @@ struct core {
     Py_ssize_t copied_out;
     Py_ssize_t leaked;
     struct parking_lot lot;
+    Py_ssize_t promises, pool_threads;  /* promise.c */
     bool green_threads_own_locals;   /* thread locals belong to the green thread: own_state.c */
     uint64_t own_states;             /* a count: 0 while none was ever moved; see own_state.c */
     void (*identity_ended)(PyObject *green_thread);  /* called at the end of one whose identity was asked, or NULL */

@@ -1,0 +1,1 @@
+"""Examples: applications written for no particular server."""

@@ -1,0 +1,68 @@
+"""Settings with gevent's names.
+
+Each is a plain attribute. Those that choose among gevent's event loops, resolvers and monitors are accepted and have no
+meaning here: there is one loop, and `gossamer.resolver` needs no choice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Config:
+    """What `gossamer.config` is. Setting an attribute that is no setting raises AttributeError."""
+
+    # without a meaning here
+    resolver: Any = None
+    loop: Any = None
+    fileobject: Any = None
+    libev_backend: str | None = None
+    threadpool: Any = None
+    disable_watch_children: bool = False
+    trace_malloc: bool = False
+    max_blocking_time: float = 0.1
+    max_memory_usage: int | None = None
+    memory_monitor_period: float = 5.0
+    monitor_thread: bool = False
+    print_blocking_reports: bool = True
+    ares_flags: Any = None
+    ares_ndots: Any = None
+    ares_servers: Any = None
+    ares_tcp_port: Any = None
+    ares_timeout: Any = None
+    ares_tries: Any = None
+    ares_udp_port: Any = None
+    resolver_nameservers: Any = None
+    resolver_timeout: Any = None
+
+    threadpool_idle_task_timeout: float = 5.0
+    """Seconds after which an idle thread of a hub's thread pool ends; -1: never."""
+
+    @property
+    def format_context(self) -> Any:
+        """How `hub.handle_error` writes what failed: a function from an object to text."""
+        return self.__dict__.get("format_context", repr)
+
+    @format_context.setter
+    def format_context(self, function: Any) -> None:
+        self.__dict__["format_context"] = function
+
+    @property
+    def track_greenlet_tree(self) -> bool:
+        """Whether greenlets keep the stack that started them (`Greenlet.spawning_stack`). Off unless set: it costs."""
+        return bool(self.__dict__.get("track_greenlet_tree", False))
+
+    @track_greenlet_tree.setter
+    def track_greenlet_tree(self, on: bool) -> None:
+        from gossamer._sync.greenlet import follow_spawns
+
+        self.__dict__["track_greenlet_tree"] = bool(on)
+        follow_spawns(stacks=bool(on))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or not hasattr(type(self), name):
+            raise AttributeError(f"there is no setting named {name!r}")
+        super().__setattr__(name, value)
+
+
+config = Config()

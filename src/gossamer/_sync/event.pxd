@@ -1,0 +1,14 @@
+# What has waiters and links, for the other modules of this folder.
+from gossamer._core cimport wait_queue
+from libc.stdint cimport int64_t
+
+
+cdef class Linkable:
+    cdef wait_queue waiting
+    cdef list links
+    cdef object __weakref__
+    cdef bint is_ready(self)
+    cdef int notify_links(self) except -1
+
+
+cdef int deadline_of(object timeout, int64_t *deadline) except -1

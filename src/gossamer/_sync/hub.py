@@ -1,0 +1,332 @@
+"""The hub with gevent's interface: the core's, and around it what programs written for gevent ask of it.
+
+Importing this module makes every hub a `Hub`, those that exist included: so it has no __init__ of its own, and each
+attribute is made when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from gossamer import _core
+from gossamer._core import (
+    BlockingSwitchOutError,
+    GreenletExit,
+    InvalidSwitchError,
+    LoopExit,
+    getcurrent,
+    sleep,
+)
+from gossamer._sync.config import config
+from gossamer._sync.ident import minimal_ident
+from gossamer._sync.raw import exception_from, kill, spawn_raw
+from gossamer._sync.waiter import ConcurrentObjectUseError, Waiter
+
+if TYPE_CHECKING:
+    from gossamer._sync.loop import Loop, Watcher
+
+__all__ = [
+    "BlockingSwitchOutError",
+    "ConcurrentObjectUseError",
+    "GreenletExit",
+    "Hub",
+    "HubDestroyed",
+    "InvalidSwitchError",
+    "LoopExit",
+    "Waiter",
+    "get_hub",
+    "get_hub_class",
+    "get_hub_if_exists",
+    "get_loop",
+    "getcurrent",
+    "idle",
+    "kill",
+    "reinit",
+    "set_hub",
+    "set_hub_class",
+    "set_loop",
+    "signal",
+    "sleep",
+    "spawn_raw",
+]
+
+
+class HubDestroyed(GreenletExit):
+    """Raised in gevent when a destroyed hub is used; a hub of Gossamer lives as long as its thread."""
+
+
+HubDestroyed.__module__ = "gossamer.exceptions"
+
+
+class Hub(_core.Hub):
+    """The greenlet on which a thread's callbacks run; the parent of its green threads. See `get_hub`.
+
+    From gevent's documentation of gevent.hub.Hub.
+    """
+
+    SYSTEM_ERROR: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, SystemError)
+    """Errors that `handle_error` raises in the main greenlet."""
+
+    NOT_ERROR: tuple[type[BaseException], ...] = (GreenletExit, SystemExit)
+    """Errors that `handle_error` does not print."""
+
+    name = ""
+    threadpool_size = 10
+    periodic_monitoring_thread = None
+    backend = "epoll"
+    default_loop = True
+
+    @property
+    def loop(self) -> Loop:
+        """What watches time, descriptors, signals and children for callbacks."""
+        return cast("Loop", self._made("loop", self._new_loop))
+
+    @property
+    def threadpool(self) -> Any:
+        """The hub's pool of `threadpool_size` native threads."""
+        return self._made("threadpool", self._new_threadpool)
+
+    @threadpool.setter
+    def threadpool(self, pool: Any) -> None:
+        self.__dict__["threadpool"] = pool
+
+    @property
+    def resolver(self) -> Any:
+        """What answers questions about host names."""
+        return self._made("resolver", self._new_resolver)
+
+    @resolver.setter
+    def resolver(self, resolver: Any) -> None:
+        self.__dict__["resolver"] = resolver
+
+    @property
+    def main_hub(self) -> bool:
+        """Whether it is the hub of the process's main thread."""
+        import threading
+
+        return self.thread_ident == threading.main_thread().ident
+
+    @property
+    def thread_ident(self) -> int:
+        """The number of the OS thread that it belongs to."""
+        return int(self._made("thread_ident", _native_ident))
+
+    @property
+    def minimal_ident(self) -> int:
+        """A small number that no other living greenlet has."""
+        return minimal_ident(self)
+
+    @property
+    def format_context(self) -> Callable[[object], str]:
+        """How `handle_error` writes what failed."""
+        return cast("Callable[[object], str]", config.format_context)
+
+    @property
+    def exception_stream(self) -> Any:
+        """Where errors are printed: sys.stderr as it is now."""
+        return sys.stderr
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} at {id(self):#x} {self.backend}>"
+
+    def _made(self, name: str, make: Callable[[], Any]) -> Any:
+        found = self.__dict__.get(name)
+        if found is None:
+            found = self.__dict__[name] = make()
+        return found
+
+    def _new_loop(self) -> Loop:
+        from gossamer._sync.loop import Loop
+
+        return Loop(self)
+
+    def _new_threadpool(self) -> Any:
+        from gossamer._sync.threadpool import ThreadPool
+
+        return ThreadPool(self.threadpool_size, self, config.threadpool_idle_task_timeout)
+
+    def _new_resolver(self) -> Any:
+        from gossamer._sync.resolver import Resolver
+
+        return Resolver()
+
+    # ---- errors ----
+
+    def handle_error(
+        self,
+        context: object,
+        kind: type[BaseException],
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Called with what a callback or a greenlet, the context, raised: prints it to `exception_stream`.
+
+        What is in NOT_ERROR is not printed. What is in SYSTEM_ERROR, or has no context, is raised in the main greenlet.
+        """
+        if not issubclass(kind, self.NOT_ERROR):
+            self.print_exception(context, kind, value, tb)
+        if context is None or issubclass(kind, self.SYSTEM_ERROR):
+            self.handle_system_error(kind, value, tb)
+
+    def print_exception(
+        self,
+        context: object,
+        kind: type[BaseException],
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Write the traceback, and a line that says what failed and when."""
+        stream = self.exception_stream
+        if stream is None:
+            return
+        import traceback
+
+        traceback.print_exception(kind, value, tb, file=stream)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if context is None:
+            stream.write(f"{stamp}\n\n")
+            return
+        try:
+            text = context if isinstance(context, str) else self.format_context(context)
+        except Exception:  # noqa: BLE001 - whatever it is, it must not hide the error that is reported
+            text = f"<{type(context).__name__} that cannot be shown>"
+        stream.write(f"{stamp} {text} failed with {kind.__name__}\n\n")
+
+    # ---- waiting ----
+
+    def wait(self, watcher: Watcher) -> None:
+        """Park the calling greenlet until the watcher's event comes.
+
+        Raises BlockingSwitchOutError on the hub greenlet, ConcurrentObjectUseError when the watcher is active already.
+        """
+        watcher.wait()
+
+    def cancel_wait(
+        self, watcher: Watcher, error: BaseException | type[BaseException], close_watcher: bool = False
+    ) -> None:
+        """End a wait() for this watcher with an error, when the hub's turn comes. Does nothing if nobody waits."""
+        self.run_callback(self._cancel_wait, watcher, exception_from(error), close_watcher)
+
+    def _cancel_wait(self, watcher: Watcher, error: BaseException, close_watcher: bool) -> None:
+        greenlet = watcher.waiting_greenlet
+        if close_watcher:
+            watcher.close()
+        if greenlet is not None:
+            _core.throw_into(greenlet, error)
+
+    def switch_out(self) -> None:
+        """What gevent calls when something on the hub greenlet tries to wait. Raises BlockingSwitchOutError."""
+        raise BlockingSwitchOutError("the hub greenlet cannot wait: run what blocks in a green thread (gossamer.spawn)")
+
+    def destroy(self, destroy_loop: bool | None = None) -> None:  # noqa: ARG002 - gevent's signature
+        """Stop the threads of the hub's pool. The hub itself ends with its thread.
+
+        destroy_loop: accepted for compatibility.
+        """
+        pool = self.__dict__.pop("threadpool", None)
+        if pool is not None:
+            pool.kill()
+        self.__dict__.pop("resolver", None)
+
+
+def _native_ident() -> int:
+    """The OS thread's number, whoever's thread the caller is taken for."""
+    return int(_core.original("_thread", None, "get_ident")())
+
+
+def get_hub() -> Hub:
+    """The calling thread's hub, made if there is none yet."""
+    return cast("Hub", _core.get_hub())
+
+
+def get_hub_if_exists() -> Hub | None:
+    """The calling thread's hub, or None if it has none yet."""
+    return get_hub() if _core.thread_has_hub() else None
+
+
+def get_hub_class() -> type[_core.Hub]:
+    """The class of the calling thread's hub."""
+    return type(get_hub())
+
+
+set_hub_class = _core.set_hub_class
+
+
+def set_hub(hub: Hub) -> None:
+    """Accepts the calling thread's own hub: a thread keeps the hub it has. Raises ValueError for another."""
+    if hub is not get_hub():
+        raise ValueError(f"{hub!r} cannot become the hub of this thread, which has {get_hub()!r} for its life")
+
+
+def get_loop() -> Loop:
+    """The loop of the calling thread's hub."""
+    return get_hub().loop
+
+
+def set_loop(loop: Loop) -> None:
+    """Accepts the calling thread's own loop. Raises ValueError for another."""
+    if loop is not get_loop():
+        raise ValueError(f"{loop!r} cannot become the loop of this thread, which has {get_loop()!r} for its life")
+
+
+def idle(priority: int = 0) -> None:  # noqa: ARG001 - gevent's signature
+    """Wait until everybody who is ready has run and nobody is ready any more.
+
+    priority: accepted for compatibility.
+    """
+    sleep(0)
+    while get_hub().poll():
+        sleep(0)
+
+
+def reinit(hub: Hub | None = None) -> None:
+    """Prepare a forked child for green threads. Nothing is left to do here: os.fork() has done it."""
+
+
+class signal:  # noqa: N801 - gevent's name
+    """Calls handler(*args, **kwargs) in a greenlet of its own at each signal. In the main thread only.
+
+    `cancel()` ends that. `ref` is False: that a signal may come is nothing that `wait()` waits for.
+    Raises TypeError for a handler that cannot be called; ValueError for a number that is no signal, and outside of the
+    main thread. From gevent's documentation of gevent.signal_handler.
+    """
+
+    def __init__(self, signalnum: int, handler: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:
+        if not callable(handler):
+            raise TypeError(f"a signal handler must be callable, not {handler!r}")
+        self.hub = get_hub()
+        self.handler = handler
+        self.args = args
+        self.kwargs = kwargs
+        self.watcher = self.hub.loop.signal(signalnum, ref=False)
+        self.watcher.start(self._start)
+
+    @property
+    def ref(self) -> bool:
+        """Whether `wait()` waits for this signal. May be set."""
+        return self.watcher.ref
+
+    @ref.setter
+    def ref(self, ref: bool) -> None:
+        self.watcher.ref = ref
+
+    def cancel(self) -> None:
+        """Call the handler no more."""
+        self.watcher.stop()
+
+    def _start(self) -> None:
+        _core.spawn(self.handler, *self.args, **self.kwargs)
+
+
+def fork() -> int:
+    """os.fork(): the other green threads live on in the child, on an event loop of its own."""
+    return os.fork()
+
+
+Hub.__module__ = Waiter.__module__ = signal.__module__ = "gossamer.hub"
+_core.set_hub_class(Hub)

@@ -1,0 +1,103 @@
+"""Waiting for several objects at once: whatever has rawlink(callback) and unlink(callback).
+
+An object calls the callback on the hub greenlet, with itself, once it is ready. The callback puts it where the waiting
+greenlet finds it, in the order of their becoming ready.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from gossamer import _core
+
+__all__ = ["iwait", "wait"]
+
+
+class _Waiting(Iterator[Any]):
+    """The objects that are ready, one by one. Closed, it lets go of the others."""
+
+    def __init__(self, objects: Iterable[Any], timeout: float | None, count: int | None) -> None:
+        self._pending = {id(it): it for it in objects}
+        self._deadline = None if timeout is None else monotonic() + timeout
+        self._left = len(self._pending) if count is None else min(count, len(self._pending))
+        self._ready: deque[Any] = deque()
+        self._waiting = _core.WaitQueue("one of several objects")
+        self._linked = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        if self._left <= 0:
+            self.close()
+            raise StopIteration
+        try:
+            if not self._linked:
+                self._link()
+            return self._next()
+        except BaseException:
+            self.close()
+            raise
+
+    def _link(self) -> None:
+        self._linked = True
+        for it in list(self._pending.values()):
+            if not hasattr(it, "rawlink"):
+                raise TypeError(f"{it!r} cannot be waited for: it has no rawlink()")
+            it.rawlink(self._notify)
+
+    def _next(self) -> Any:
+        while not self._ready:
+            left = None if self._deadline is None else max(self._deadline - monotonic(), 0)
+            if not self._waiting.park(left) and not self._ready:
+                raise StopIteration
+        it = self._ready.popleft()
+        self._left -= 1
+        return it
+
+    def _notify(self, it: Any) -> None:
+        if self._pending.pop(id(it), None) is not None:
+            self._ready.append(it)
+            it.unlink(self._notify)
+            self._waiting.unpark()
+
+    def close(self) -> None:
+        """Stop waiting."""
+        self._left = 0
+        pending, self._pending = self._pending, {}
+        for it in pending.values() if self._linked else ():
+            it.unlink(self._notify)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def iwait(objects: Iterable[Any], timeout: float | None = None, count: int | None = None) -> _Waiting:
+    """Yield the objects as they become ready: all, or `count`, or those that do in `timeout` seconds.
+
+    An object is anything with rawlink() and unlink(): a Greenlet, an Event, a Semaphore, an AsyncResult, ... The
+    iterator is a context manager that lets go of the objects at the end of the block.
+    Raises TypeError for an object that has neither. From gevent's documentation of iwait.
+    """
+    return _Waiting(objects, timeout, count)
+
+
+def wait(objects: Iterable[Any] | None = None, timeout: float | None = None, count: int | None = None) -> Any:
+    """Wait for objects to become ready and return those that are, in the order in which they became so.
+
+    objects: see `iwait`. None waits until nothing is left to be waited for, no ready greenlet, timer or descriptor,
+        and returns whether that came before `timeout` seconds were over.
+    From gevent's documentation of wait.
+    """
+    if objects is None:
+        return _core.get_hub().join(timeout)
+    return list(iwait(objects, timeout, count))

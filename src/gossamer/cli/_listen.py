@@ -1,0 +1,175 @@
+"""Where `gossamer serve` listens: addresses as users write them, and sockets bound to them.
+
+Every process of several workers has a TCP socket of its own with SO_REUSEPORT, and the kernel spreads connections over
+them (socket(7)). SO_REUSEPORT alone would let a second server of the same user bind the same port and take half of the
+first one's connections unnoticed, so the port is first bound without it once. A Unix socket is bound once and
+inherited.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from typing import NamedTuple
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn."""
+
+DEFAULT_PORT = 8000
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the message is one line for the user."""
+
+
+class Address(NamedTuple):
+    """An address to listen on: a Unix socket's path, or host and port.
+
+    host: an IPv4 or IPv6 address or a name that stands for one; empty for all of IPv4.
+    port: 0 for one that is free.
+    """
+
+    path: str | None
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as a client would type it."""
+        if self.path is not None:
+            return str(self)
+        shown = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{self._replace(host=shown)}/"
+
+
+def parse_address(text: str) -> Address:
+    """What `HOST:PORT`, `[IPV6]:PORT`, `HOST`, `:PORT` or `unix:PATH` says.
+
+    Raises ListenError if it is none of these.
+    """
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path:
+            raise ListenError(f"{text!r} names no path; write unix:/path/to/socket")
+        return Address(path, "", 0)
+    host, port = text, str(DEFAULT_PORT)
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ListenError(f"{text!r} is not an address; write [IPV6]:PORT, such as [::1]:8000")
+        port = rest[1:] or port
+    elif text.count(":") == 1:
+        host, port = text.split(":")
+    elif ":" in text:
+        raise ListenError(f"{text!r} is not an address; IPv6 addresses are written in brackets, such as [::1]:8000")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ListenError(f"{port!r} in {text!r} is not a port, a number from 0 to 65535")
+    return Address(None, host, int(port))
+
+
+def bind(address: Address) -> socket.socket:
+    """A socket bound to `address`, for one process; it does not listen yet.
+
+    Raises ListenError if the address is in use, not this machine's, or not permitted.
+    """
+    return _bound(address, shared=False)
+
+
+def reserve(address: Address) -> socket.socket:
+    """A bound socket that never listens and keeps a TCP port for `bind_shared()`.
+
+    Raises ListenError as `bind()` does.
+    """
+    with bind(address) as probe:
+        known = local_address(probe)
+    return _bound(known, shared=True)
+
+
+def bind_shared(address: Address) -> socket.socket:
+    """A socket bound to a reserved address, one of several; it does not listen yet."""
+    return _bound(address, shared=True)
+
+
+def local_address(listener: socket.socket) -> Address:
+    """Where a bound socket is."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return Address(name, "", 0)
+    return Address(None, name[0], name[1])
+
+
+def remove_socket_file(address: Address) -> None:
+    """Take the file of a Unix socket away; nothing for others."""
+    if address.path is not None:
+        with contextlib.suppress(OSError):
+            os.unlink(address.path)  # noqa: PTH108
+
+
+def _bound(address: Address, *, shared: bool) -> socket.socket:
+    try:
+        if address.path is not None:
+            return _bound_unix(address.path)
+        family, _, _, _, target = socket.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return _bound_tcp(family, target, shared=shared)
+    except (socket.gaierror, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ListenError(f"cannot listen on {address}: {reason}; give an address of this machine") from error
+    except OSError as error:
+        raise ListenError(f"cannot listen on {address}: {_explained(error, address)}") from error
+
+
+def _bound_tcp(family: int, target: object, *, shared: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(target)  # type: ignore[arg-type]
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _bound_unix(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_abandoned(path)
+        listener.bind(path)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_abandoned(path: str) -> None:
+    """Take away the socket file of a server that is gone; one that answers stays, and bind() says so."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108
+
+
+def _explained(error: OSError, address: Address) -> str:
+    if error.errno == errno.EADDRINUSE:
+        other = f"port {address.port + 1}" if address.path is None and address.port < 65535 else "another one"
+        return f"it is in use; stop what listens there, or choose {other} with --bind"
+    if error.errno == errno.EACCES:
+        return "not permitted" + ("; ports below 1024 are root's" if address.path is None else "")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "no interface of this machine has that address"
+    return error.strerror or str(error)

@@ -1,0 +1,163 @@
+"""Several processes that do the same work, and the parent that looks after them.
+
+The parent never runs the work and has no hub: it sleeps in sigtimedwait(2) until a child or the user says something.
+
+* Each child tells by a byte in a pipe that it is at work. One that ends before that with status 2 cannot start, and
+  its brothers could not either: all are stopped. One that ends later is replaced; one that did not live for a second is
+  replaced after a second, so that a fault does not become a storm of processes.
+* SIGTERM and SIGINT reach the children as SIGTERM; so does SIGINT from the terminal, which goes to all processes of
+  its group: children have to take a second one calmly.
+* A second pipe tells the children that their parent is gone, however it went: nobody writes to it, and it ends.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
+
+CANNOT_START = 2
+"""Exit status of a child whose work cannot begin."""
+
+SHORT_LIFE = 1.0
+"""Seconds; who ends sooner is not replaced at once."""
+
+SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
+
+
+class Links(NamedTuple):
+    """What a child has of its parent.
+
+    ready: call it when the work has begun.
+    lifeline: a descriptor to read from: it ends when the parent has ended.
+    """
+
+    ready: Callable[[], None]
+    lifeline: int
+
+
+Work = Callable[[Links], int]
+
+
+class Workers:
+    """`count` processes that run `work`, which returns its exit status.
+
+    started: called in the parent once every process has begun its work.
+    patience: seconds from SIGTERM on after which a process that is still there is killed.
+    """
+
+    def __init__(self, count: int, work: Work, *, started: Callable[[], None], patience: float) -> None:
+        self.count = count
+        self.work = work
+        self.started = started
+        self.patience = patience
+        self.births: dict[int, float] = {}
+        self.ready_pipe = os.pipe()
+        self.lifeline = os.pipe()
+        self.announced = False
+        self.status = 0
+
+    def run(self) -> int:
+        """Start all, keep them running until a signal ends it, and return the exit status."""
+        os.set_blocking(self.ready_pipe[0], False)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            for _ in range(self.count):
+                self._start(before)
+            self._watch(before)
+        finally:
+            self._stop()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            for descriptor in (*self.ready_pipe, *self.lifeline):
+                os.close(descriptor)
+        return self.status
+
+    def _start(self, mask: set[int | signal.Signals]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child == 0:
+            self._be_child(mask)
+        self.births[child] = time.monotonic()
+
+    def _be_child(self, mask: set[int | signal.Signals]) -> NoReturn:
+        status = 1
+        try:
+            os.close(self.ready_pipe[0])
+            os.close(self.lifeline[1])
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            status = self.work(Links(self._say_ready, self.lifeline[0]))
+        except BaseException:  # noqa: BLE001 - shown as the interpreter would: nobody is above us
+            sys.excepthook(*sys.exc_info())
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _say_ready(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.ready_pipe[1], b"!")
+
+    def _watch(self, mask: set[int | signal.Signals]) -> None:
+        """Until a signal, or until it is clear that the work cannot begin."""
+        ready = 0
+        while True:
+            ready += self._newly_ready()
+            if ready >= self.count and not self.announced:
+                self.announced = True
+                self.started()
+            came = signal.sigtimedwait(SIGNALS, 0.05 if not self.announced else 3600)
+            if came is not None and came.si_signo != signal.SIGCHLD:
+                return
+            for born, status in self._ended():
+                if status == CANNOT_START and not self.announced:
+                    self.status = CANNOT_START
+                    return
+                self._replace(born, status, mask)
+
+    def _newly_ready(self) -> int:
+        try:
+            return len(os.read(self.ready_pipe[0], 4096))
+        except BlockingIOError:
+            return 0
+
+    def _ended(self) -> list[tuple[float, int]]:
+        """When those that have ended meanwhile were born, and their exit status."""
+        ended = []
+        while self.births:
+            child, status = os.waitpid(-1, os.WNOHANG)
+            if child == 0:
+                break
+            if child in self.births:
+                ended.append((self.births.pop(child), os.waitstatus_to_exitcode(status)))
+        return ended
+
+    def _replace(self, born: float, status: int, mask: set[int | signal.Signals]) -> None:
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        print(f"gossamer serve: a worker {how}; starting another", file=sys.stderr, flush=True)
+        if time.monotonic() - born < SHORT_LIFE:
+            time.sleep(SHORT_LIFE)
+        self._start(mask)
+
+    def _stop(self) -> None:
+        """Ask all to end, and kill those that have not after `patience` seconds."""
+        self._tell(signal.SIGTERM)
+        deadline = time.monotonic() + self.patience
+        self._ended()
+        while self.births and time.monotonic() < deadline:
+            came = signal.sigtimedwait(SIGNALS, max(0.0, deadline - time.monotonic()))
+            if came is not None and came.si_signo != signal.SIGCHLD:
+                break  # asked a second time: no more patience
+            self._ended()
+        self._tell(signal.SIGKILL)
+        for child in list(self.births):
+            os.waitpid(child, 0)
+        self.births.clear()
+
+    def _tell(self, what: signal.Signals) -> None:
+        for child in self.births:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, what)

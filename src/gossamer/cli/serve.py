@@ -1,0 +1,210 @@
+"""`gossamer serve`: a WSGI application on Gossamer's server.
+
+The process is made ready before anything of the application is imported: blocking points and green threads are on, and
+`import gevent` finds Gossamer. Signals: SIGTERM and SIGINT stop accepting, let what is under way finish within the
+grace period, and end with status 0.
+"""
+
+import argparse
+import functools
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+from gossamer.cli._application import Application, ApplicationError, Target, load_application, parse_target
+from gossamer.cli._listen import (
+    BACKLOG,
+    Address,
+    ListenError,
+    bind,
+    bind_shared,
+    local_address,
+    parse_address,
+    remove_socket_file,
+    reserve,
+)
+from gossamer.cli._program import ProgramError
+from gossamer.cli._workers import Links, Workers
+from gossamer.cli.run import prepare
+
+CANNOT_START = 2
+GRACE = 30.0
+"""Seconds that requests under way have to finish."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve the application that `arguments` name until a signal ends it; returns the exit status.
+
+    0 after SIGTERM or SIGINT; 2, after one line on the standard error, if it cannot start.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        target = parse_target(options.application)
+        address = parse_address(options.bind)
+        if not sys.flags.safe_path:
+            sys.path.insert(0, os.getcwd())  # noqa: PTH109
+        raise_limit_of_open_files()
+        if options.workers > 1:
+            return serve_with_workers(options, target, address)
+        return serve_alone(options, target, address)
+    except (ApplicationError, ListenError, ProgramError) as error:
+        return _cannot_start(error, verbose=options.verbose)
+
+
+def raise_limit_of_open_files() -> None:
+    """Raise the soft limit to the hard one: each connection is an open file."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def serve_alone(options: argparse.Namespace, target: Target, address: Address) -> int:
+    """Serve in this process."""
+    with bind(address) as listener:
+        prepare(as_gevent=True)
+        application = load_application(target)
+        listener.listen(BACKLOG)
+        announce(local_address(listener), options.application)
+        run_server(options, application, listener)
+    remove_socket_file(address)
+    return 0
+
+
+def serve_with_workers(options: argparse.Namespace, target: Target, address: Address) -> int:
+    """Serve in several processes. A TCP port is shared by SO_REUSEPORT, a Unix socket is inherited."""
+    reserved = reserve(address) if address.path is None else bind(address)
+    known = local_address(reserved)
+    if address.path is not None:
+        reserved.listen(BACKLOG)
+    work = functools.partial(_work, options, target, known, reserved)
+    with reserved:
+        workers = Workers(
+            options.workers,
+            work,
+            started=lambda: announce(known, options.application, options.workers),
+            patience=options.grace + 5.0,
+        )
+        status = workers.run()
+    remove_socket_file(address)
+    return status
+
+
+def _work(options: argparse.Namespace, target: Target, address: Address, reserved: socket.socket, links: Links) -> int:
+    """What each worker does."""
+    try:
+        prepare(as_gevent=True)
+        application = load_application(target)
+    except (ApplicationError, ProgramError) as error:
+        return _cannot_start(error, verbose=options.verbose)
+    listener = reserved
+    if address.path is None:
+        listener = bind_shared(address)
+        listener.listen(BACKLOG)
+        reserved.close()
+    with listener:
+        run_server(options, application, listener, links)
+    return 0
+
+
+def run_server(
+    options: argparse.Namespace, application: Application, listener: socket.socket, links: Links | None = None
+) -> None:
+    """Serve until a signal, or the end of the parent of workers, ends it."""
+    from gossamer import _core
+    from gossamer.http.access_log import CombinedLog
+    from gossamer.http.server import Server
+
+    server = Server(
+        application,
+        [listener],
+        access_log=CombinedLog() if options.access_log else None,
+        timeout=options.timeout,
+        multiprocess=links is not None,
+    )
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            _core.spawn(server.stop, options.grace)
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's arguments
+        stop()
+
+    def watch_parent(lifeline: int) -> None:
+        os.read(lifeline, 1)
+        stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    if links is not None:
+        _core.spawn(watch_parent, links.lifeline)
+        links.ready()
+    server.serve_forever()
+
+
+def announce(address: Address, application: str, workers: int = 1) -> None:
+    """Tell where the server is."""
+    processes = f" with {workers} workers" if workers > 1 else ""
+    print(f"gossamer: serving {application} on {address.url}{processes} (Ctrl-C stops it)", flush=True)
+
+
+def _cannot_start(error: Exception, *, verbose: bool) -> int:
+    if verbose and error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
+    hint = "" if verbose or error.__cause__ is None or isinstance(error, ListenError) else " (--verbose shows more)"
+    print(f"gossamer serve: {error}{hint}", file=sys.stderr, flush=True)
+    return CANNOT_START
+
+
+def _positive(kind: type[int] | type[float], text: str) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = kind(0)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gossamer serve",
+        description="Serve a WSGI application; each connection has a green thread of its own.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("application", metavar="MODULE:APP", help="such as hello:app or shop.web:create_app()")
+    parser.add_argument(
+        "--bind",
+        metavar="ADDRESS",
+        default="127.0.0.1:8000",
+        help="HOST:PORT or unix:PATH (127.0.0.1:8000); port 0 takes one that is free",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=functools.partial(_positive, int),
+        default=1,
+        help="processes that share the address (1)",
+    )
+    parser.add_argument("--access-log", action="store_true", help="a line for each response on the standard output")
+    parser.add_argument(
+        "--timeout",
+        metavar="S",
+        type=functools.partial(_positive, float),
+        help="seconds that the application has for a request, then 503 (none: any time)",
+    )
+    parser.add_argument(
+        "--grace",
+        metavar="S",
+        type=functools.partial(_positive, float),
+        default=GRACE,
+        help=f"seconds that requests under way have when the server is stopped ({GRACE:.0f})",
+    )
+    parser.add_argument("--verbose", action="store_true", help="show the traceback if the application cannot be loaded")
+    return parser

@@ -1,0 +1,3 @@
+"""The standard library's `contextvars`: every greenlet has a context of its own."""
+
+from contextvars import *  # noqa: F403

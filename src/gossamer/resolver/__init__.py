@@ -1,0 +1,5 @@
+"""Looking hosts up: gevent's package of that name, of which `gossamer.resolver.thread` is the one resolver there is."""
+
+from gossamer._sync.resolver import Resolver
+
+__all__ = ["Resolver"]

@@ -1,0 +1,9 @@
+"""Sockets: the standard library's `socket`, whose calls are blocking points, and gevent's functions for descriptors."""
+
+from socket import *  # noqa: F403
+
+from gossamer._sync import descriptors
+
+wait_read = descriptors.wait_read
+wait_write = descriptors.wait_write
+wait_readwrite = descriptors.wait_readwrite

@@ -1,0 +1,127 @@
+"""The addresses that `gossamer serve` listens on."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from gossamer.cli._listen import (
+    BACKLOG,
+    Address,
+    ListenError,
+    bind,
+    bind_shared,
+    local_address,
+    parse_address,
+    remove_socket_file,
+    reserve,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", Address(None, "127.0.0.1", 8080)),
+        ("localhost", Address(None, "localhost", 8000)),
+        (":9000", Address(None, "", 9000)),
+        ("[::1]:81", Address(None, "::1", 81)),
+        ("[::1]", Address(None, "::1", 8000)),
+        ("unix:/run/shop.sock", Address("/run/shop.sock", "", 0)),
+        ("unix:shop.sock", Address("shop.sock", "", 0)),
+    ],
+)
+def test_addresses_are_written_as_users_write_them(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("127.0.0.1:http", "'http' in '127.0.0.1:http' is not a port"),
+        ("127.0.0.1:65536", "is not a port, a number from 0 to 65535"),
+        ("127.0.0.1:-1", "is not a port"),
+        ("::1:8000", "IPv6 addresses are written in brackets"),
+        ("[::1:8000", "write [IPV6]:PORT"),
+        ("unix:", "names no path"),
+    ],
+)
+def test_what_is_no_address_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(ListenError) as caught:
+        parse_address(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:8080", "[::1]:81", "unix:/run/shop.sock"])
+def test_an_address_is_shown_as_it_is_written(text: str) -> None:
+    assert str(parse_address(text)) == text
+
+
+def test_a_url_leads_to_this_machine() -> None:
+    assert parse_address(":9000").url == "http://127.0.0.1:9000/"
+    assert parse_address("[::]:9000").url == "http://[::1]:9000/"
+    assert parse_address("unix:shop.sock").url == "unix:shop.sock"
+
+
+def test_port_0_is_one_that_is_free() -> None:
+    with bind(Address(None, "127.0.0.1", 0)) as listener:
+        assert local_address(listener).port > 0
+
+
+def test_a_port_in_use_is_said_to_be() -> None:
+    with bind(Address(None, "127.0.0.1", 0)) as listener:
+        listener.listen()
+        address = local_address(listener)
+        with pytest.raises(ListenError, match=f"cannot listen on {address}: it is in use; stop what listens there"):
+            bind(address)
+
+
+def test_a_reserved_port_is_in_use_for_others_and_shared_by_workers() -> None:
+    with reserve(Address(None, "127.0.0.1", 0)) as reserved:
+        address = local_address(reserved)
+        with bind_shared(address) as one, bind_shared(address) as other:
+            one.listen(BACKLOG)
+            other.listen(BACKLOG)
+            with pytest.raises(ListenError, match="it is in use"):
+                reserve(address)
+
+
+def test_an_address_of_no_interface_is_refused() -> None:
+    with pytest.raises(ListenError, match="no interface of this machine has that address"):
+        bind(Address(None, "192.0.2.1", 0))
+
+
+def test_a_name_of_no_machine_is_refused() -> None:
+    with pytest.raises(ListenError, match="cannot listen on .*: .*; give an address of this machine"):
+        bind(Address(None, "a" * 64, 0))
+
+
+def test_the_file_of_a_server_that_is_gone_is_replaced(tmp_path: Path) -> None:
+    address = Address(str(tmp_path / "socket"), "", 0)
+    bind(address).close()
+    with bind(address) as listener:
+        assert local_address(listener) == address
+
+
+def test_the_file_of_a_server_that_answers_is_left_alone(tmp_path: Path) -> None:
+    address = Address(str(tmp_path / "socket"), "", 0)
+    with bind(address) as listener:
+        listener.listen()
+        with pytest.raises(ListenError, match="it is in use; stop what listens there, or choose another one"):
+            bind(address)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "socket"))
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(ListenError, match="it is in use"):
+        bind(Address(str(tmp_path / "file"), "", 0))
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_the_file_of_a_unix_socket_can_be_taken_away_twice(tmp_path: Path) -> None:
+    address = Address(str(tmp_path / "socket"), "", 0)
+    bind(address).close()
+    remove_socket_file(address)
+    remove_socket_file(address)
+    assert not (tmp_path / "socket").exists()

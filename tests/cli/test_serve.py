@@ -1,0 +1,243 @@
+"""`gossamer serve` as a user meets it: started as a process, asked over the network, stopped by signals."""
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.launching import MODULE
+from tests.support.children import run_command
+from tests.support.scale import patience
+
+HELLO = """
+import os, socket, threading, time
+
+def app(environ, start_response):
+    if environ['PATH_INFO'] == '/slow':
+        time.sleep(0.5)
+    if environ['PATH_INFO'] == '/endless':
+        time.sleep(600)
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [f"{environ['PATH_INFO']} {os.getpid()} {environ['wsgi.multiprocess']}".encode()]
+
+def create_app(greeting='hello'):
+    def application(environ, start_response):
+        start_response('200 OK', [])
+        return [greeting.encode()]
+    return application
+"""
+
+
+@pytest.fixture(autouse=True)
+def hello(folder: Path) -> None:
+    (folder / "hello.py").write_text(HELLO)
+    (folder / "broken.py").write_text("raise OSError('the disk is full')\n")
+
+
+class Served:
+    """A running `gossamer serve`."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process = process
+        self.url = url
+
+    def get(self, path: str = "/") -> tuple[int, str]:
+        """Status and body of a GET."""
+        if self.url.startswith("unix:"):
+            client = http.client.HTTPConnection("localhost", timeout=patience(30))
+            client.sock = socket.socket(socket.AF_UNIX)
+            client.sock.connect(self.url.removeprefix("unix:"))
+        else:
+            host, port = self.url.removeprefix("http://").rstrip("/").split(":")
+            client = http.client.HTTPConnection(host, int(port), timeout=patience(30))
+        with contextlib.closing(client):
+            client.request("GET", path)
+            response = client.getresponse()
+            return response.status, response.read().decode()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(patience(30))
+
+
+@contextlib.contextmanager
+def serve(*words: str, bind: str = "127.0.0.1:0") -> Iterator[Served]:
+    """Start `gossamer serve WORDS` and wait until it says where it is."""
+    command = [*MODULE, "serve", "--bind", bind, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"serving .+ on (\S+)", line)
+            assert found is not None, line
+            yield Served(process, found[1])
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_an_application_is_served_on_a_free_port() -> None:
+    with serve("hello:app") as served:
+        status, body = served.get("/path")
+        assert (status, body.split()[0], body.split()[2]) == (200, "/path", "False")
+
+
+def test_a_factory_makes_the_application() -> None:
+    with serve("hello:create_app('good day')") as served:
+        assert served.get() == (200, "good day")
+
+
+def test_a_unix_socket_is_served_and_its_file_taken_away(folder: Path) -> None:
+    with serve("hello:app", bind="unix:socket") as served:
+        assert served.get()[0] == 200
+        assert served.stop() == 0
+    assert not (folder / "socket").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_status_0(number: signal.Signals) -> None:
+    with serve("hello:app") as served:
+        assert served.get()[0] == 200
+        assert served.stop(number) == 0
+
+
+def test_what_is_under_way_is_finished_before_the_end() -> None:
+    with serve("hello:app") as served:
+        answers: list[tuple[int, str]] = []
+        client = threading.Thread(target=lambda: answers.append(served.get("/slow")))
+        client.start()
+        time.sleep(0.2)
+        assert served.stop() == 0
+        client.join()
+        assert answers[0][0] == 200
+
+
+def test_what_takes_longer_than_the_grace_period_is_given_up() -> None:
+    with serve("hello:app", "--grace", "0.3") as served:
+        client = threading.Thread(target=ignore_errors, args=[served])
+        client.start()
+        time.sleep(0.3)
+        assert served.stop() == 0
+        client.join()
+
+
+def ignore_errors(served: Served) -> None:
+    """Ask for what never comes."""
+    with contextlib.suppress(http.client.HTTPException, OSError):
+        served.get("/endless")
+
+
+def test_a_request_over_its_time_gets_503() -> None:
+    with serve("hello:app", "--timeout", "0.3") as served:
+        assert served.get("/endless")[0] == 503
+        assert served.get("/")[0] == 200
+
+
+def test_the_access_log_has_a_line_for_each_response() -> None:
+    with serve("hello:app", "--access-log") as served:
+        served.get("/a%22b?c")
+        assert served.process.stdout is not None
+        line = served.process.stdout.readline()
+        assert re.fullmatch(r'127\.0\.0\.1 - - \[.*\] "GET /a%22b\?c HTTP/1\.1" 200 \d+ "-" "-" 0\.\d+\n', line)
+
+
+def test_workers_are_processes_that_share_the_port() -> None:
+    with serve("hello:app", "--workers", "2") as served:
+        seen: set[str] = set()
+        deadline = time.monotonic() + patience(30)
+        while len(seen) < 2 and time.monotonic() < deadline:
+            _, body = served.get()
+            assert body.split()[2] == "True"
+            seen.add(body.split()[1])
+        assert len(seen) == 2
+        assert str(served.process.pid) not in seen
+        assert served.stop() == 0
+
+
+def test_a_worker_that_dies_is_replaced() -> None:
+    with serve("hello:app", "--workers", "2", bind="unix:socket") as served:
+        victim = served.get()[1].split()[1]
+        os.kill(int(victim), signal.SIGKILL)
+        deadline = time.monotonic() + patience(30)
+        seen: set[str] = set()
+        while len(seen - {victim}) < 2 and time.monotonic() < deadline:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                seen.add(served.get()[1].split()[1])
+        assert len(seen - {victim}) == 2
+        assert served.stop() == 0
+
+
+def test_workers_end_when_their_parent_is_killed() -> None:
+    with serve("hello:app", "--workers", "2") as served:
+        worker = int(served.get()[1].split()[1])
+        served.process.kill()
+        served.process.wait()
+        deadline = time.monotonic() + patience(30)
+        while Path(f"/proc/{worker}/stat").exists() and time.monotonic() < deadline:
+            if Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                break
+            time.sleep(0.05)
+        else:
+            assert not Path(f"/proc/{worker}").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("hello", "'hello' is not MODULE:APP"),
+        ("helo:app", "there is no module 'helo'"),
+        ("hello:application", "has no attribute 'application'; there is app and create_app()"),
+        ("broken:app", "importing 'broken' failed: OSError: the disk is full"),
+    ],
+)
+def test_what_cannot_be_served_is_said_on_one_line_with_status_2(target: str, reason: str, workers: str) -> None:
+    ended = run_command([*MODULE, "serve", "--bind", "127.0.0.1:0", "--workers", workers, target])
+    assert ended.status == 2, ended.describe()
+    lines = set(ended.err.splitlines())
+    assert len(lines) == 1, ended.describe()
+    assert reason in lines.pop()
+
+
+def test_verbose_shows_where_the_application_fails() -> None:
+    ended = run_command([*MODULE, "serve", "--bind", "127.0.0.1:0", "--verbose", "broken:app"])
+    assert ended.status == 2
+    assert "raise OSError('the disk is full')" in ended.err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_in_use_is_said_on_one_line_with_status_2(workers: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = run_command([*MODULE, "serve", "--bind", f"127.0.0.1:{port}", "--workers", workers, "hello:app"])
+    assert ended.status == 2, ended.describe()
+    assert f"cannot listen on 127.0.0.1:{port}: it is in use" in ended.err
+
+
+@pytest.mark.parametrize("words", [["--workers", "0"], ["--workers", "x"], ["--timeout", "-1"], ["--timeout", "nan"]])
+def test_numbers_that_make_no_sense_are_refused(words: list[str]) -> None:
+    ended = run_command([*MODULE, "serve", *words, "hello:app"])
+    assert ended.status == 2
+    assert "is not a number greater than 0" in ended.err
+
+
+def test_the_limit_of_open_files_is_raised(folder: Path) -> None:
+    (folder / "limits.py").write_text(
+        "import resource\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(resource.getrlimit(resource.RLIMIT_NOFILE)).encode()]\n"
+    )
+    with serve("limits:app") as served:
+        soft, hard = served.get()[1].strip("()").split(", ")
+        assert soft == hard

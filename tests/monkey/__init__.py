@@ -1,0 +1,1 @@
+"""Tests of gevent's patching interface."""

@@ -1,0 +1,138 @@
+"""Timeouts end every wait of the greenlet that set them, and nothing else."""
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from gossamer import _core
+from gossamer.timeout import Timeout, with_timeout
+
+
+def wait_on_socket() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        one.recv(1)
+
+
+def wait_on_lock() -> None:
+    lock = threading.Lock()
+    with lock:
+        lock.acquire()
+
+
+WAITS: dict[str, Callable[[], object]] = {
+    "sleep": lambda: time.sleep(60),
+    "socket": wait_on_socket,
+    "lock": wait_on_lock,
+    "queue": lambda: queue.Queue[int]().get(),
+    "join": lambda: _core.spawn(time.sleep, 60).join(),
+}
+
+
+@pytest.mark.parametrize("what", WAITS)
+def test_a_timeout_ends_any_wait(what: str) -> None:
+    timeout = Timeout(0.02)
+    with pytest.raises(Timeout) as caught, timeout:
+        WAITS[what]()
+    assert caught.value is timeout
+    assert not timeout.pending
+
+
+def test_one_that_is_cancelled_in_time_is_not_raised() -> None:
+    with Timeout(0.05):
+        time.sleep(0)
+    time.sleep(0.1)
+
+
+def test_false_ends_the_block_silently() -> None:
+    with Timeout(0.01, False):
+        time.sleep(60)
+
+
+def test_another_exception_is_raised_instead() -> None:
+    with pytest.raises(ValueError, match="late"), Timeout(0.01, ValueError("late")):
+        time.sleep(60)
+    with pytest.raises(KeyError), Timeout(0.01, KeyError):
+        time.sleep(60)
+
+
+def test_of_two_the_earlier_is_raised_and_the_other_goes_on() -> None:
+    with Timeout(0.2) as outer, pytest.raises(Timeout) as caught, Timeout(0.01) as inner:
+        time.sleep(60)
+    assert caught.value is inner
+    assert caught.value is not outer
+
+
+def test_the_outer_one_passes_through_an_inner_block() -> None:
+    inner = Timeout(60, False)
+    with pytest.raises(Timeout) as caught, Timeout(0.01) as outer, inner:
+        time.sleep(60)
+    assert caught.value is outer
+    assert not inner.pending
+
+
+def test_it_is_raised_in_the_green_thread_that_started_it() -> None:
+    def limited() -> str:
+        try:
+            with Timeout(0.02):
+                time.sleep(60)
+        except Timeout:
+            return "timed out"
+        return "never"
+
+    limited_one, other = _core.spawn(limited), _core.spawn(time.sleep, 0.1)
+    limited_one.join()
+    other.join()
+    assert (limited_one.value, other.successful()) == ("timed out", True)
+
+
+def test_none_is_never_raised() -> None:
+    timeout = Timeout(None)
+    with timeout:
+        assert not timeout.pending
+        time.sleep(0)
+
+
+def test_starting_it_twice_is_an_error() -> None:
+    with Timeout(60) as timeout, pytest.raises(AssertionError, match="already started"):
+        timeout.start()
+
+
+def test_it_can_be_started_again_after_its_end() -> None:
+    timeout = Timeout(0.01)
+    for _ in range(2):
+        timeout.start()
+        with pytest.raises(Timeout):
+            time.sleep(60)
+
+
+def test_start_new_takes_a_timeout_as_it_is() -> None:
+    timeout = Timeout(60)
+    assert Timeout.start_new(timeout) is timeout
+    assert timeout.pending
+    assert Timeout.start_new(timeout) is timeout
+    timeout.cancel()
+
+
+def test_its_text_says_how_long() -> None:
+    assert str(Timeout(1)) == "1 second"
+    assert str(Timeout(2.5)) == "2.5 seconds"
+    assert str(Timeout()) == ""
+    assert str(Timeout(1, "why")) == "1 second: why"
+
+
+def test_with_timeout_returns_the_value_or_the_one_for_too_late() -> None:
+    assert with_timeout(60, lambda a, b: a + b, 1, b=2) == 3
+    assert with_timeout(0.01, time.sleep, 60, timeout_value="late") == "late"
+    with pytest.raises(Timeout):
+        with_timeout(0.01, time.sleep, 60)
+
+
+def test_with_timeout_passes_on_a_timeout_that_is_not_its_own() -> None:
+    with pytest.raises(Timeout) as caught, Timeout(0.01) as outer:
+        with_timeout(60, time.sleep, 60, timeout_value="late")
+    assert caught.value is outer
