@@ -44,10 +44,12 @@ class _Waiting(Iterator[Any]):
             raise
 
     def _link(self) -> None:
-        self._linked = True
-        for it in list(self._pending.values()):
+        crowd = list(self._pending.values())
+        for it in crowd:
             if not hasattr(it, "rawlink"):
                 raise TypeError(f"{it!r} cannot be waited for: it has no rawlink()")
+        self._linked = True
+        for it in crowd:
             it.rawlink(self._notify)
 
     def _next(self) -> Any:

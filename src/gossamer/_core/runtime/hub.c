@@ -288,9 +288,12 @@ callback_run(struct hub *hub, CallbackObject *callback)
     callback->function = callback->args = NULL;
     if (function == NULL)
         return;                      /* stopped meanwhile */
+    /* if it leaves by an explicit switch: whoever waits first comes back here, and the callback goes on */
+    hub->attention = true;
     PyObject *result = PyObject_Call(function, args, NULL);
     if (result == NULL)
         hub_report_error(hub, (PyObject *)callback);
+    hub->attention = hub->signals || hub->deadlocked;
     Py_XDECREF(result);
     Py_DECREF(function);
     Py_DECREF(args);
