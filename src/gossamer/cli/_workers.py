@@ -2,9 +2,10 @@
 
 The parent never runs the work and has no hub: it sleeps in sigtimedwait(2) until a child or the user says something.
 
-* Each child tells by a byte in a pipe that it is at work. One that ends before that with status 2 cannot start, and
-  its brothers could not either: all are stopped. One that ends later is replaced; one that did not live for a second is
-  replaced after a second, so that a fault does not become a storm of processes.
+* Each child tells by a byte in a pipe that it is at work. The first goes ahead alone: what cannot start is then found,
+  and said, once. One that ends before all are at work with status 2 cannot start, and its brothers could not either:
+  all are stopped. One that ends later is replaced; one that did not live for a second is replaced after a second, so
+  that a fault does not become a storm of processes.
 * SIGTERM and SIGINT reach the children as SIGTERM; so does SIGINT from the terminal, which goes to all processes of
   its group: children have to take a second one calmly.
 * A second pipe tells the children that their parent is gone, however it went: nobody writes to it, and it ends.
@@ -64,8 +65,7 @@ class Workers:
         os.set_blocking(self.ready_pipe[0], False)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            for _ in range(self.count):
-                self._start(before)
+            self._start(before)
             self._watch(before)
         finally:
             self._stop()
@@ -105,7 +105,11 @@ class Workers:
         """Until a signal, or until it is clear that the work cannot begin."""
         ready = 0
         while True:
-            ready += self._newly_ready()
+            newly_ready = self._newly_ready()
+            if newly_ready and ready == 0:
+                for _ in range(self.count - 1):
+                    self._start(mask)
+            ready += newly_ready
             if ready >= self.count and not self.announced:
                 self.announced = True
                 self.started()

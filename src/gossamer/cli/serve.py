@@ -158,7 +158,8 @@ def _cannot_start(error: Exception, *, verbose: bool) -> int:
     if verbose and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
     hint = "" if verbose or error.__cause__ is None or isinstance(error, ListenError) else " (--verbose shows more)"
-    print(f"gossamer serve: {error}{hint}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"gossamer serve: {error}{hint}\n")  # one write: workers share the stream
+    sys.stderr.flush()
     return CANNOT_START
 
 
