@@ -13,9 +13,8 @@
    - What is written to a terminal may block once it accepts anything: it cannot be asked how much.
    - Calls for no bytes at all, and arguments of unusual types, go to the original.
 
-   Not here: _io.FileIO (open(), sys.stdout). It calls read() and write() in C, and a Buffered object above it
-   holds a lock meanwhile: a second print() while the first one is parked would raise "reentrant call". */
-#include "points.h"
+   Files (open(), sys.stdout) are file.c's, which moves bytes by what is here. */
+#include "pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,12 +47,6 @@ struct point pipe_points[] = {
     {.module = NULL},
 };
 
-/* More than the kernel moves in one call. */
-#define TOO_MUCH 0x7ffff000
-
-/* What stream_move() returns beside a number of bytes. */
-enum { FAILED = -1, LEAVE_TO_ORIGINAL = -2 };
-
 /* ---- descriptors ---- */
 
 /* The value of an ordinary int, -1 for anything else and what is out of range. */
@@ -65,8 +58,7 @@ int_from(PyObject *argument)
     return number >= 0 && number <= INT_MAX ? (int)number : -1;
 }
 
-/* Whether reading and writing wait for nobody, as far as this can be known. */
-static bool
+bool
 is_storage(int descriptor)
 {
     struct stat status;
@@ -141,9 +133,9 @@ flag_is_unknown(int error)
 }
 
 /* Reads what there is, or writes everything, parking as needed. Returns how many bytes, LEAVE_TO_ORIGINAL with
-   nothing moved, or FAILED with an exception set. */
+   nothing moved, or FAILED with an exception set and `*moved_before` bytes written. */
 static Py_ssize_t
-stream_move(struct hub *hub, int descriptor, enum direction direction, struct bytes bytes)
+stream_move(struct hub *hub, int descriptor, enum direction direction, struct bytes bytes, Py_ssize_t *moved_before)
 {
     Py_ssize_t done = 0;
     bool parked = false;
@@ -166,16 +158,27 @@ stream_move(struct hub *hub, int descriptor, enum direction direction, struct by
         if (!parked && refuses_to_wait(descriptor, direction))
             return done > 0 ? done : LEAVE_TO_ORIGINAL;
         parked = true;
-        if (hub_wait_descriptor(hub, descriptor, direction, INT64_MAX) < 0)
+        if (hub_wait_descriptor(hub, descriptor, direction, INT64_MAX) < 0) {
+            *moved_before = done;
             return FAILED;
+        }
     }
+}
+
+Py_ssize_t
+pipe_move(struct hub *hub, int descriptor, enum direction direction, void *start, Py_ssize_t length,
+          Py_ssize_t *moved_before)
+{
+    struct iovec vector = {start, (size_t)length};
+    *moved_before = 0;
+    return stream_move(hub, descriptor, direction, (struct bytes){&vector, 1, (size_t)length}, moved_before);
 }
 
 static Py_ssize_t
 stream_move_one(struct hub *hub, int descriptor, enum direction direction, void *start, Py_ssize_t length)
 {
-    struct iovec vector = {start, (size_t)length};
-    return stream_move(hub, descriptor, direction, (struct bytes){&vector, 1, (size_t)length});
+    Py_ssize_t moved_before;
+    return pipe_move(hub, descriptor, direction, start, length, &moved_before);
 }
 
 /* ---- one buffer ---- */
@@ -312,7 +315,7 @@ move_buffers(enum direction direction, const struct point *point, PyObject *cons
     if (exported_take(&exported, args[1], buffers, direction == READING ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0)
         return NULL;
     struct bytes bytes = {exported.vectors, exported.count, exported.total};
-    Py_ssize_t moved = stream_move(hub, descriptor, direction, bytes);
+    Py_ssize_t moved_before, moved = stream_move(hub, descriptor, direction, bytes, &moved_before);
     exported_release(&exported);
     if (moved == LEAVE_TO_ORIGINAL)
         return point_original(point, NULL, args, count, NULL);

@@ -48,7 +48,7 @@ struct point {
 /* Tables end with an entry whose module is NULL. */
 extern struct point sleep_points[], lock_points[], rlock_points[], socket_points[], select_points[],
     thread_points[], pipe_points[], process_points[], semaphore_points[], signal_points[], ssl_points[],
-    resolve_points[], pooled_points[], sqlite_points[];
+    resolve_points[], pooled_points[], sqlite_points[], file_points[], buffered_points[];
 
 /* The hub of the calling thread when the point is on and there is one; NULL: call the original. */
 static inline struct hub *

@@ -3,8 +3,9 @@
    When to wait for a lock, how long, and when waiting would be a deadlock, only SQLite knows, and its busy handler sees
    to it. To try a failed statement again from outside would be wrong: parameters may come from a generator, functions
    written in Python have run, executescript() is half done. So nothing of that is changed. All that SQLite waits by
-   is the xSleep function of its operating system layer (`sqlite3_vfs`), and that is exchanged, once, for all connections,
-   those that exist already included. The timeout of connect(), PRAGMA busy_timeout, errors and their moment are SQLite's own.
+   is the xSleep function of its operating system layer (`sqlite3_vfs`), and that is exchanged, once, for all
+   connections, those that exist already included. The timeout of connect(), PRAGMA busy_timeout, errors and their
+   moment are SQLite's own.
 
    - xSleep is called with the GIL released, mostly. A green thread takes it, parks, and gives it back.
    - The connection's mutex is held meanwhile. It belongs to the OS thread: another green thread would be let in, in the
@@ -14,8 +15,8 @@
      function written in Python, a generator of parameters) goes ahead.
    - Nobody can tell the busy handler to give up. After an interrupt it does not sleep any more, runs through
      its remaining tries, and the exception takes the place of the outcome.
-   - backup() sleeps in C between its tries, for ever if need be, where it is in nobody's way. It is told not to sleep; its
-     progress function parks instead, and can raise.
+   - backup() sleeps in C between its tries, for ever if need be, where it is in nobody's way. It is told not to sleep;
+     its progress function parks instead, and can raise.
    - Connections with a shared cache hold a mutex that other connections need, too: there the thread sleeps, as it
      would without us. So does the hub greenlet, which can sleep but not park.
    - check_same_thread looks at the OS thread: all green threads of a thread may use its connections.
@@ -203,9 +204,9 @@ call_dependant(const struct point *point, PyObject *self, PyObject *const *args,
 /* ---- the points ---- */
 
 #define CONNECTION_METHODS(each) \
-    each(execute) each(executemany) each(executescript) each(commit) each(rollback) each(close) each(__exit__) each(blobopen) each(create_function) \
-    each(create_aggregate) each(create_window_function) each(create_collation) each(set_authorizer) \
-    each(set_progress_handler) each(set_trace_callback) each(serialize) each(deserialize)
+    each(execute) each(executemany) each(executescript) each(commit) each(rollback) each(close) each(__exit__) \
+    each(blobopen) each(create_function) each(create_aggregate) each(create_window_function) each(create_collation) \
+    each(set_authorizer) each(set_progress_handler) each(set_trace_callback) each(serialize) each(deserialize)
 #define LATER_CONNECTION_METHODS(each) each(setconfig) each(getconfig)
 #define CURSOR_METHODS(each) \
     each(execute) each(executemany) each(executescript) each(fetchone) each(fetchmany) each(fetchall)

@@ -54,6 +54,7 @@
 #endif
 #pragma GCC diagnostic pop
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -734,6 +735,63 @@ pointer_lock_try(PyThread_type_lock lock)
 {
     return sem_trywait((sem_t *)lock) == 0;
 }
+
+/* A lock of the thread library, as C code uses it: a semaphore up to 3.14, then a one-byte mutex. */
+static inline bool
+pointer_lock_is_taken(PyThread_type_lock lock)
+{
+#if PY_VERSION_HEX >= 0x030f0000
+    return __atomic_load_n((uint8_t *)lock, __ATOMIC_RELAXED) & 1;
+#else
+    int value;
+    return sem_getvalue((sem_t *)lock, &value) == 0 && value <= 0;
+#endif
+}
+
+/* ---- inside _io's objects: the same on every version, and probed ---- */
+
+struct file_layout {
+    PyObject_HEAD
+    int descriptor;                  /* -1: closed */
+    unsigned char bits;
+};
+
+static inline bool
+file_is_readable(const struct file_layout *file)
+{
+    return file->bits & 0x02;
+}
+
+static inline bool
+file_is_writable(const struct file_layout *file)
+{
+    return file->bits & 0x04;
+}
+
+/* Whether it is known to be; two bits: 1, 0, or -1 as long as nobody has asked. */
+static inline bool
+file_is_seekable(const struct file_layout *file)
+{
+    return (file->bits >> 4 & 3) == 1;
+}
+
+static inline void
+file_note_seekable(struct file_layout *file)
+{
+    file->bits = (unsigned char)((file->bits & ~0x30) | 0x10);
+}
+
+struct buffered_layout {
+    PyObject_HEAD
+    PyObject *raw;
+    int state[5];
+    int64_t position;
+    char *buffer;
+    int64_t places[5];
+    PyThread_type_lock lock;
+    unsigned long owner;             /* 0: nobody is inside */
+    Py_ssize_t size;
+};
 
 #if PY_VERSION_HEX >= 0x030d0000
 static inline bool
