@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from gossamer._core import GreenletExit as GreenletExit
     from gossamer._core import getcurrent as getcurrent
     from gossamer._core import sleep as sleep
+    from gossamer._sync import hub as _hub
     from gossamer._sync.config import config as config
     from gossamer._sync.greenlet import Greenlet as Greenlet
     from gossamer._sync.greenlet import joinall as joinall
@@ -95,12 +96,13 @@ if TYPE_CHECKING:
     from gossamer._sync.hub import get_hub as get_hub
     from gossamer._sync.hub import idle as idle
     from gossamer._sync.hub import reinit as reinit
-    from gossamer._sync.hub import signal as signal_handler  # noqa: F401 - one of the names of `__all__`
     from gossamer._sync.timeout import Timeout as Timeout
     from gossamer._sync.timeout import with_timeout as with_timeout
     from gossamer._sync.version import version_info as version_info
     from gossamer._sync.wait import iwait as iwait
     from gossamer._sync.wait import wait as wait
+
+    signal_handler = _hub.signal
 else:
     # Unseen by type checkers, who would take any misspelt name for one that this function knows.
     def __getattr__(name: str) -> object:

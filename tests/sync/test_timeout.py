@@ -10,6 +10,7 @@ import pytest
 
 from gossamer import _core
 from gossamer.timeout import Timeout, with_timeout
+from tests.support.runtime import reported
 
 
 def wait_on_socket() -> None:
@@ -136,3 +137,80 @@ def test_with_timeout_passes_on_a_timeout_that_is_not_its_own() -> None:
     with pytest.raises(Timeout) as caught, Timeout(0.01) as outer:
         with_timeout(60, time.sleep, 60, timeout_value="late")
     assert caught.value is outer
+
+
+def test_of_two_that_are_over_both_are_raised_in_their_order() -> None:
+    def sleep_twice() -> None:
+        with Timeout(0.001, False):
+            time.sleep(60)
+        time.sleep(60)
+
+    with pytest.raises(Timeout) as caught, Timeout(0.001) as outer:
+        sleep_twice()
+    assert caught.value is outer
+
+
+def test_one_that_is_over_while_another_is_raised_comes_after_it() -> None:
+    seen: list[type[BaseException]] = []
+    for error in (KeyError, IndexError):
+        Timeout(0.001, error).start()
+    for _ in range(2):
+        try:
+            time.sleep(60)
+        except LookupError as error:
+            seen.append(type(error))
+    assert seen == [KeyError, IndexError]
+
+
+def test_zero_and_less_are_over_at_once_and_raised_at_the_next_wait() -> None:
+    for seconds in (0, -1):
+        timeout = Timeout.start_new(seconds)
+        with pytest.raises(Timeout) as caught:
+            time.sleep(60)
+        assert caught.value is timeout
+
+
+def test_one_whose_greenlet_has_ended_is_raised_nowhere() -> None:
+    _core.spawn(Timeout(0.001).start).join()
+    time.sleep(0.005)
+
+
+def test_a_subclass_may_have_arguments_of_its_own() -> None:
+    class Patience(Timeout):
+        def __init__(self, name: str) -> None:
+            Timeout.__init__(self, 0.001)
+            self.name = name
+
+    with pytest.raises(Patience) as caught, Patience("mine"):
+        time.sleep(60)
+    assert caught.value.name == "mine"
+    assert repr(caught.value).startswith("<Patience at 0x")
+
+
+def test_its_repr_tells_whether_it_is_pending() -> None:
+    with Timeout(60, "why") as timeout:
+        assert repr(timeout).endswith(" seconds=60 exception='why' pending>")
+        assert timeout.timer.pending
+    assert repr(timeout).endswith(" seconds=60 exception='why'>")
+    assert not timeout.timer.pending
+
+
+def test_it_is_shorter_than_a_longer_one_and_than_a_number() -> None:
+    assert Timeout(0) < 1
+    assert Timeout(1) < Timeout(2)
+    assert not Timeout(2) < Timeout(1)
+    assert Timeout(1) != Timeout(1)
+
+
+def test_a_time_that_is_no_number_is_refused_at_the_start() -> None:
+    with pytest.raises(TypeError):
+        Timeout("soon").start()  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="no argument"):
+        Timeout(minutes=1)  # type: ignore[call-arg]
+
+
+def test_what_is_no_exception_is_reported_when_it_should_be_raised() -> None:
+    with reported() as reports:
+        Timeout(0, 3).start()  # type: ignore[arg-type]
+        time.sleep(0.01)
+    assert [report.type for report in reports] == [TypeError]

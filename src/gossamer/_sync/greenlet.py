@@ -340,7 +340,7 @@ def joinall(
             done.append(it)
         return done
     crowd = list(greenlets)
-    if count is not None or not all(isinstance(it, _core.GreenThread) for it in crowd):
+    if count is not None or not all(issubclass(kind, _core.GreenThread) for kind in set(map(type, crowd))):
         waited: list[Any] = wait(crowd, timeout, count)
         return waited
     return _join_each(crowd, timeout)

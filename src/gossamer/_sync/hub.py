@@ -105,6 +105,25 @@ class Hub(_core.Hub):
         self.__dict__["resolver"] = resolver
 
     @property
+    def loop_class(self) -> type[Loop]:
+        """What `loop` is an instance of."""
+        return type(self.loop)
+
+    @property
+    def threadpool_class(self) -> type[Any]:
+        """What `threadpool` is an instance of."""
+        from gossamer._sync.threadpool import ThreadPool
+
+        return ThreadPool
+
+    @property
+    def resolver_class(self) -> type[Any]:
+        """What `resolver` is an instance of."""
+        from gossamer._sync.resolver import Resolver
+
+        return Resolver
+
+    @property
     def main_hub(self) -> bool:
         """Whether it is the hub of the process's main thread."""
         import threading
@@ -146,14 +165,10 @@ class Hub(_core.Hub):
         return Loop(self)
 
     def _new_threadpool(self) -> Any:
-        from gossamer._sync.threadpool import ThreadPool
-
-        return ThreadPool(self.threadpool_size, self, config.threadpool_idle_task_timeout)
+        return self.threadpool_class(self.threadpool_size, self, config.threadpool_idle_task_timeout)
 
     def _new_resolver(self) -> Any:
-        from gossamer._sync.resolver import Resolver
-
-        return Resolver()
+        return self.resolver_class()
 
     # ---- errors ----
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -145,8 +146,9 @@ class Timer(Watcher):
         if repeat < 0:
             raise ValueError(f"repeat must be positive or zero: {repeat!r}")
         super().__init__(loop, ref, priority)
-        self.after = float(after)
-        self.repeat = float(repeat)
+        self.after = after + 0.0
+        self.repeat = repeat + 0.0
+        self._at = 0.0
         self._timer: _core.Callback | None = None
 
     def start(self, callback: Callable[..., object], *args: Any, update: bool | None = None) -> None:  # noqa: ARG002 - gevent's signature
@@ -162,10 +164,16 @@ class Timer(Watcher):
         finally:
             self.after = after
 
+    @property
+    def at(self) -> float:
+        """When it fires, in seconds of time.monotonic(); 0 while it is not active."""
+        return self._at if self._active else 0.0
+
     def _begin(self) -> None:
         self._set(self.after)
 
     def _set(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
         self._timer = self.loop.hub.call_later(max(seconds, 0.0), self._expire)
         if not self._ref:
             self._timer.unref()
@@ -536,14 +544,17 @@ class Loop:
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        import time
-
         return time.time()
 
     def update_now(self) -> None:
         """Does nothing: the time is always the time now."""
 
     update = update_now
+
+    @property
+    def iteration(self) -> int:
+        """How often the hub has asked for events so far."""
+        return self.hub.polls()
 
     @property
     def activecnt(self) -> int:

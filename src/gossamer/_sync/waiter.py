@@ -85,11 +85,15 @@ class Waiter:
 
         Raises ConcurrentObjectUseError when another greenlet waits already.
         """
-        if not self._handed:
+        waited = not self._handed
+        if waited:
             self._wait()
-        if self._error is not None:
-            raise self._error
-        return self._value
+        value, error = self._value, self._error
+        if waited:
+            self.clear()  # what was waited for is taken; what lay there stays
+        if error is not None:
+            raise error
+        return value
 
     def _wait(self) -> None:
         if self._greenlet is not None:
