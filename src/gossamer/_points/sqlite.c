@@ -22,6 +22,7 @@
    - check_same_thread looks at the OS thread: all green threads of a thread may use its connections.
    - Opening a file and closing it wait for no lock. interrupt() is made to be called while others are inside. */
 #include "calls.h"
+#include "../_core/switch/arguments.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -393,10 +394,7 @@ static PyMethodDef backup_progress_definition = {
 static PyObject *
 backup_keywords(PyObject *const *values, PyObject *names)
 {
-    PyObject *keywords = PyDict_New();
-    for (Py_ssize_t i = 0; keywords != NULL && names != NULL && i < PyTuple_GET_SIZE(names); i++)
-        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), values[i]) < 0)
-            Py_CLEAR(keywords);
+    PyObject *keywords = keywords_from(values, names);
     if (keywords == NULL)
         return NULL;
     PyObject *progress = PyDict_GetItemString(keywords, "progress");

@@ -7,6 +7,7 @@
 
    Its outcome is `value`, or `exception`; GreenletExit is a value (gevent's documentation of Greenlet). */
 #include "hub.h"
+#include "../switch/arguments.h"
 #include "../switch/transfer.h"
 
 #include <stddef.h>
@@ -721,16 +722,6 @@ PyTypeObject GreenThread_Type = {
 /* ---- spawn ---- */
 
 static PyObject *
-keywords_from(PyObject *const *values, PyObject *names)
-{
-    PyObject *keywords = PyDict_New();
-    for (Py_ssize_t i = 0; keywords != NULL && i < PyTuple_GET_SIZE(names); i++)
-        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), values[i]) < 0)
-            Py_CLEAR(keywords);
-    return keywords;
-}
-
-static PyObject *
 spawn_directly(PyTypeObject *type, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (count == 0)
@@ -742,11 +733,8 @@ spawn_directly(PyTypeObject *type, PyObject *const *args, Py_ssize_t count, PyOb
         return NULL;
     struct fiber *fiber = ((GreenletObject *)self)->fiber;
     fiber->run = Py_NewRef(args[0]);
-    if (count > 1) {
-        fiber->args = PyTuple_New(count - 1);
-        for (Py_ssize_t i = 1; fiber->args != NULL && i < count; i++)
-            PyTuple_SET_ITEM(fiber->args, i - 1, Py_NewRef(args[i]));
-    }
+    if (count > 1)
+        fiber->args = tuple_from(args + 1, count - 1);
     if (names != NULL && PyTuple_GET_SIZE(names) > 0)
         fiber->kwargs = keywords_from(args + count, names);
     bool failed = (count > 1 && fiber->args == NULL) || (names != NULL && PyErr_Occurred());

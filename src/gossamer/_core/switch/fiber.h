@@ -180,15 +180,22 @@ void slice_discard(struct fiber *fiber);
    where to write them, NULL with MemoryError set. */
 char *slice_new(struct fiber *fiber, size_t length);
 
-/* ---- transfer.c ---- */
+/* Copies out whoever is in the slot. Returns -1, without an exception, when there is no memory. */
+int occupant_copy_out(struct slot *slot);
+
+/* ---- life.c ---- */
 void started_unlink(struct thread *thread, struct fiber *fiber);
+
+/* ---- transfer.c ---- */
 /* Switches to `target` (or its first live ancestor). The value lies in the thread, or an exception is
    set and thread->value is NULL. Returns what the current fiber is resumed with. */
 PyObject *fiber_transfer(struct thread *thread, struct fiber *target);
 
 PyObject *greenlet_switch_args(GreenletObject *greenlet, PyObject *args, PyObject *kwargs);
-PyObject *greenlet_throw_error(GreenletObject *greenlet, PyObject *type, PyObject *value, PyObject *traceback);
 PyObject *Greenlet_switch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+
+/* ---- throw.c ---- */
+PyObject *greenlet_throw_error(GreenletObject *greenlet, PyObject *type, PyObject *value, PyObject *traceback);
 PyObject *Greenlet_throw(PyObject *self, PyObject *const *args, Py_ssize_t count);
 
 /* ---- collect.c ---- */

@@ -1,7 +1,7 @@
 /* The `greenlet` type as Python sees it: construction, attributes, the method table.
 
    The documented behaviour is greenlet's (its documentation, "greenlet API"). */
-#include "fiber.h"
+#include "arguments.h"
 
 #include <stddef.h>
 
@@ -131,18 +131,14 @@ Greenlet_vectorcall(PyObject *type, PyObject *const *args, size_t flags, PyObjec
     if (names == NULL && count <= 2)
         return greenlet_new(count > 0 ? args[0] : NULL, count > 1 ? args[1] : NULL);
     PyObject *self = Greenlet_new((PyTypeObject *)type, NULL, NULL);
-    PyObject *positional = PyTuple_New(count), *keywords = PyDict_New();
-    int result = self == NULL || positional == NULL || keywords == NULL ? -1 : 0;
-    for (Py_ssize_t i = 0; result == 0 && i < count; i++)
-        PyTuple_SET_ITEM(positional, i, Py_NewRef(args[i]));
-    for (Py_ssize_t i = 0; result == 0 && names != NULL && i < PyTuple_GET_SIZE(names); i++)
-        result = PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), args[count + i]);
-    if (result == 0)
-        result = Greenlet_init(self, positional, keywords);
+    if (self == NULL)
+        return NULL;
+    PyObject *positional = tuple_from(args, count);
+    PyObject *keywords = positional != NULL ? keywords_from(args + count, names) : NULL;
+    if (keywords == NULL || Greenlet_init(self, positional, keywords) < 0)
+        Py_CLEAR(self);
     Py_XDECREF(positional);
     Py_XDECREF(keywords);
-    if (result < 0)
-        Py_CLEAR(self);
     return self;
 }
 

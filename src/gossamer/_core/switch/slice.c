@@ -4,6 +4,7 @@
    of the interpreter's frames lie in the slice; while it is elsewhere, `f_back` and the collector must
    not find them, so the links to them are cut, and kept behind the copied bytes to be mended later. */
 #include "fiber.h"
+#include "swap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -95,4 +96,30 @@ slice_discard(struct fiber *fiber)
 {
     free(fiber->copy);
     fiber->copy = NULL;
+}
+
+int
+occupant_copy_out(struct slot *slot)
+{
+    if (slot->occupant == NULL)
+        return 0;
+    if (slice_reserve(slot->occupant) < 0)
+        return -1;
+    slice_copy_out(slot->occupant);
+    return 0;
+}
+
+/* Runs on the scratch stack, between two fibers that share a slot. */
+__attribute__((visibility("hidden"))) void *
+slice_exchange(struct fiber *leaving, struct fiber *target)
+{
+    if (leaving != NULL) {
+        if (slice_reserve(leaving) < 0) {
+            target->thread->exchange_failed = true;
+            return leaving->sp;
+        }
+        slice_copy_out(leaving);
+    }
+    slice_copy_in(target);
+    return target->sp;
 }

@@ -1,17 +1,8 @@
-/* The parts of a switch that the hub uses too: see transfer.c. */
+/* The parts of a switch that transfer.c, life.c and the hub share. */
 #ifndef GOSSAMER_TRANSFER_H
 #define GOSSAMER_TRANSFER_H
 
-#include "fiber.h"
-
-/* What a switch brings: `value` itself if `kwargs` is NULL, else arguments: the tuple `value`, and with POSITIONAL no
-   keywords, else the dict `kwargs`. Both are owned. `value` NULL: an exception is set, and `kwargs` NULL.
-
-   Two words, so that it travels in registers: by way of memory it is stored in parts and loaded as a whole, for which
-   the processor waits some ten cycles, at three places of a greenlet's life. */
-struct message {
-    PyObject *value, *kwargs;
-};
+#include "message.h"
 
 PyObject *arrive_attentively(struct thread *thread, GreenletObject *origin, PyObject *value);
 
@@ -36,6 +27,33 @@ arrive(struct thread *thread)
     return value;
 }
 
+/* own_state.c: loads the state that belongs to the green thread which `target` is part of. */
+void own_state_enter(struct thread *thread, const struct fiber *target);
+
+/* Most programs never see it true: see own_state.c. */
+static inline __attribute__((always_inline)) bool
+moves_own_state(const struct thread *thread)
+{
+    return thread->moves_own_state || loop_state_is_in_use(thread->tstate);
+}
+
+static inline __attribute__((always_inline)) void
+state_load(struct thread *thread, const struct fiber *target, const StackLimits *limits)
+{
+    python_state_load(&target->python, thread->tstate, limits);
+    if (unlikely(moves_own_state(thread)))
+        own_state_enter(thread, target);
+}
+
+/* The reference to the target's object that its caller owns becomes that of thread->current. */
+static inline __attribute__((always_inline)) void
+become_current(struct thread *thread, struct fiber *target, GreenletObject *origin)
+{
+    thread->current = target;
+    thread->origin = origin;
+    target->slot->recently_used = true;
+}
+
 /* Gives a FRESH fiber its `run` (taken over), stack and first state; it is parked then. Returns -1 with
    MemoryError set; it keeps the `run` and stays FRESH. */
 int fiber_start(struct thread *thread, struct fiber *fiber, PyObject *run);
@@ -45,8 +63,14 @@ int fiber_start(struct thread *thread, struct fiber *fiber, PyObject *run);
    when there is no memory for it, and nothing has happened. */
 bool fiber_hand_off(struct thread *thread, struct fiber *next);
 
-/* own_state.c: loads the state that belongs to the green thread which `target` is part of. */
-void own_state_enter(struct thread *thread, const struct fiber *target);
+/* There was no memory to switch to a started fiber that has not been entered: FRESH again, as if nothing had been
+   tried. */
+void fiber_unstart(struct thread *thread, struct fiber *fiber);
+
+/* The first ancestor of `target`, itself included, that can run: parked, current, or FRESH and then started here. NULL
+   with an exception set. An exception that is being thrown (`message->value` NULL) stays set, unless it is GreenletExit
+   for a dead one: that becomes the value. Runs any code. */
+struct fiber *resolve_for(struct thread *thread, struct fiber *target, struct message *message);
 
 /* GreenletExit that reaches the end of a greenlet is its result: takes it, or returns NULL. */
 PyObject *exit_as_value(void);

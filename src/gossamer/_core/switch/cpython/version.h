@@ -1,0 +1,45 @@
+/* Which CPython this is compiled for: its headers, and the differences that more than one of the other headers asks for.
+
+   `Py_BUILD_CORE` is defined here, after Python.h, for the internal headers. */
+#ifndef GOSSAMER_CPYTHON_VERSION_H
+#define GOSSAMER_CPYTHON_VERSION_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#if PY_VERSION_HEX < 0x030b0000 || PY_VERSION_HEX >= 0x03100000
+#  error "Gossamer knows the interpreter's inner layout for CPython 3.11 to 3.15 only"
+#endif
+
+#define Py_BUILD_CORE 1
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#if PY_VERSION_HEX >= 0x030e0000
+#  include "internal/pycore_interpframe_structs.h"
+#  include "internal/pycore_tstate.h"
+#  include "internal/pycore_pythonrun.h"
+#else
+#  include "internal/pycore_frame.h"
+#  if PY_VERSION_HEX >= 0x030d0000
+#    ifdef Py_GIL_DISABLED
+#      include "internal/pycore_gc.h"  /* what 3.13's pycore_tstate.h uses and does not include */
+#    endif
+#    include "internal/pycore_tstate.h"
+#  endif
+#endif
+#pragma GCC diagnostic pop
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HAS_CFRAME (PY_VERSION_HEX < 0x030d0000)
+#define HAS_ENTRY_FRAMES_ON_STACK (PY_VERSION_HEX >= 0x030c0000)
+/* 3.11 remembers what a method call found only for objects without room for a __dict__, or with one. */
+#define METHOD_CACHE_WANTS_DICT (PY_VERSION_HEX < 0x030c0000)
+#define HAS_STACK_LIMITS (PY_VERSION_HEX >= 0x030e0000)
+
+typedef struct _PyInterpreterFrame InterpreterFrame;
+
+#endif
