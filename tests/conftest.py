@@ -7,6 +7,7 @@ GOSSAMER_TEST_GC_THRESHOLD   threshold of the youngest generation for `gc.set_th
 import gc
 import os
 import platform
+import signal
 
 import pytest
 
@@ -25,7 +26,15 @@ def gc_threshold() -> int | None:
     return int(text)
 
 
+def mind_signals() -> None:
+    """Take the signals that a shell makes its background jobs ignore: children would inherit that, and never end."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def pytest_configure() -> None:
+    mind_signals()
     threshold = gc_threshold()
     if threshold is not None:
         gc.set_threshold(threshold)
