@@ -6,16 +6,17 @@
 #   make format   let ruff rewrite what it can
 #   make bench    measure against greenlet and gevent                         BENCH='...' are its arguments
 #   make soak     every CPython here, with sanitizers and debug allocators    MATRIX='...' are tools/matrix.py's arguments
+#   make docs     the documents and the reference as HTML, in build/docs
 #   make clean    remove everything that these made
 #
 # PYTHON=python3.13 chooses the interpreter.
 
 PYTHON ?= python3
 export PYTHON
-CODE := $(wildcard src tests tools bench examples)
+CODE := $(wildcard src tests tools bench examples docs)
 BIND ?= 127.0.0.1:8000
 
-.PHONY: serve test lint format bench soak clean environment
+.PHONY: serve test lint format bench soak docs clean environment
 
 serve:
 	@tools/debian-packages build serve
@@ -48,6 +49,12 @@ soak:
 	@tools/debian-packages build test
 	"$(PYTHON)" tools/matrix.py $(MATRIX)
 
+docs:
+	@tools/debian-packages build
+	@"$(PYTHON)" tools/environment.py .venv-docs --group docs
+	.venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
+	@echo "The documents: build/docs/index.html"
+
 clean:
-	rm -rf .venv .venv-serve .venv-bench .matrix build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-serve .venv-bench .venv-docs .matrix build dist .pytest_cache .mypy_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """Green threads for CPython: plain, blocking-style code with the concurrency of an event loop.
 
-Importing this package imports nothing else. Each public name is looked up in the tables below and its module imported
+Importing this package imports nothing else. Each public name is looked up in a table and its module imported
 when the name is first used, because `gossamer.compat` has to run before a program imports anything whose behaviour
 Gossamer changes (`socket`, `ssl`, `threading`, `select`, `signal`, `subprocess`), and importing `gossamer.compat` runs
 this file first.

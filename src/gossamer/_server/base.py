@@ -69,14 +69,14 @@ class BaseServer:
     # ---- what it is made of
 
     def set_listener(self, listener: Any) -> None:
-        """Take an address, or a socket that is bound."""
+        """Take `listener`, an address or a bound socket. Raises ValueError for an address that makes no sense."""
         if hasattr(listener, "accept") or hasattr(listener, "recvfrom"):
             self.family, self.address, self.socket = listener.family, listener.getsockname(), listener
         else:
             self.family, self.address = parse_address(listener)
 
     def set_spawn(self, spawn: Any) -> None:
-        """Say how handlers are run; see the class."""
+        """Say how handlers are run: `spawn` as of the class. Raises TypeError for what it cannot be."""
         self.pool = None
         if spawn in ("default", "raw"):
             self._spawn: Callable[..., object] | None = _core.spawn
@@ -96,7 +96,11 @@ class BaseServer:
             )
 
     def set_handle(self, handle: Handler | None) -> None:
-        """Say what is called for each connection or datagram; None leaves it to a method of the subclass."""
+        """Say what is called for each connection or datagram.
+
+        handle: that function; None leaves it to a method of the subclass.
+        Raises TypeError if it cannot be called.
+        """
         if handle is not None and not callable(handle):
             raise TypeError(f"the handler is {handle!r}, which cannot be called")
         if handle is not None:
@@ -151,7 +155,11 @@ class BaseServer:
             self.pool.kill(block=True, timeout=1)
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
-        """Start it, unless it runs, and wait until somebody stops it. It is stopped as well if the wait is ended."""
+        """Start it, unless it runs, and wait until somebody stops it. It is stopped as well if the wait is ended.
+
+        stop_timeout: what `stop` gets then.
+        Raises OSError if it cannot listen there.
+        """
         self.start()
         try:
             while self._started:
@@ -172,7 +180,10 @@ class BaseServer:
     # ---- accepting
 
     def do_read(self) -> tuple[Any, ...] | None:
-        """Wait for something and return the handler's arguments; None if there is nothing after all."""
+        """Wait for something and return the handler's arguments; None if there is nothing after all.
+
+        Raises NotImplementedError here: it is the subclass's.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no do_read()")
 
     def do_handle(self, *args: Any) -> None:

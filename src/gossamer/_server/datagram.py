@@ -16,7 +16,10 @@ class DatagramServer(BaseServer):
 
     @classmethod
     def get_listener(cls, address: Any, family: int | None = None) -> socket.socket:
-        """A socket bound to `address`. Raises OSError if there can be none."""
+        """A socket bound to `address`. Raises OSError if there can be none.
+
+        family: such as socket.AF_INET6; None: what the address says.
+        """
         return bound_socket(address, socket.SOCK_DGRAM, family, reuse_addr=cls.reuse_addr)
 
     def init_socket(self) -> None:
@@ -33,6 +36,6 @@ class DatagramServer(BaseServer):
             return None
 
     def sendto(self, *args: Any) -> int:
-        """Send a datagram from the server's socket, as `socket.sendto`. Raises OSError."""
+        """Send a datagram from the server's socket, as `socket.sendto`, and return how many bytes. Raises OSError."""
         sent: int = self.socket.sendto(*args)
         return sent

@@ -11,6 +11,7 @@ from gossamer._server.base import BaseServer, Handler
 class StreamServer(BaseServer):
     """Accepts connections, and calls `handle(socket, address)` for each. The socket is closed when that returns.
 
+    listener, handle, spawn: as of BaseServer.
     backlog: how many connections may wait to be accepted; None: the class's `backlog`. Not for a socket that was given.
     ssl_args: with any, connections are wrapped into TLS before they are handled: `ssl_context` and arguments of its
         `wrap_socket`, or `certfile`, `keyfile`, `ca_certs`, `cert_reqs`, `ciphers` to make a context from.
@@ -45,7 +46,11 @@ class StreamServer(BaseServer):
 
     @classmethod
     def get_listener(cls, address: Any, backlog: int | None = None, family: int | None = None) -> socket.socket:
-        """A socket that listens on `address`. Raises OSError if there can be none."""
+        """A socket that listens on `address`. Raises OSError if there can be none.
+
+        backlog: as of the class.
+        family: such as socket.AF_INET6; None: what the address says.
+        """
         listener = bound_socket(address, socket.SOCK_STREAM, family, reuse_addr=cls.reuse_addr)
         listener.listen(cls.backlog if backlog is None else backlog)
         return listener
@@ -76,7 +81,7 @@ class StreamServer(BaseServer):
             self.wrap_socket_and_handle(*args)
 
     def wrap_socket_and_handle(self, client_socket: socket.socket, address: Any) -> None:
-        """Shake hands, then handle. A client that does not speak TLS is let go."""
+        """Shake hands on `client_socket`, of a client at `address`, and handle it. Who speaks no TLS is let go."""
         assert self._context is not None
         try:
             wrapped = self._context.wrap_socket(client_socket, server_side=True, **self._wrap_arguments)

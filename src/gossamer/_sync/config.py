@@ -66,3 +66,4 @@ class Config:
 
 
 config = Config()
+"""The settings, one for the process."""

@@ -59,7 +59,7 @@ def wait_readwrite(
 
 
 def make_nonblocking(fd: int) -> bool:
-    """Put the descriptor into non-blocking mode. Returns True if it was not in it before."""
+    """Put the descriptor `fd` into non-blocking mode. Returns True if it was not in it before. Raises OSError."""
     if not os.get_blocking(fd):
         return False
     os.set_blocking(fd, False)
@@ -67,7 +67,7 @@ def make_nonblocking(fd: int) -> bool:
 
 
 def nb_read(fd: int, n: int) -> bytes:
-    """Read up to `n` bytes from a descriptor in non-blocking mode, once there are any; b"" at the end.
+    """Read and return up to `n` bytes from a descriptor in non-blocking mode, once there are any; b"" at the end.
 
     Raises OSError as `os.read` does.
     """

@@ -89,7 +89,7 @@ cdef class Linkable:
             self.notify_links()
 
     def unlink(self, callback):
-        """Take a link back that has not been called. Does nothing when there is none."""
+        """Take the link to `callback` back if it has not been called. Does nothing when there is none."""
         cdef Link link
         if self.links is None:
             return
@@ -298,11 +298,11 @@ cdef class AsyncResult(Linkable):
             self.set_exception(source.exception, getattr(source, "exc_info", None))
 
     def result(self, timeout=None):
-        """The same as get(timeout=timeout), by concurrent.futures' name."""
+        """The same as get(timeout=timeout), by concurrent.futures' name: returns the value or raises."""
         return self.get(timeout=timeout)
 
     def set_result(self, value):
-        """The same as set(), by concurrent.futures' name."""
+        """The same as set(value), by concurrent.futures' name."""
         self.set(value)
 
     def done(self):

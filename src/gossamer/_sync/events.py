@@ -23,7 +23,11 @@ class DoNotPatch(BaseException):
 
 
 class GeventPatchEvent:
-    """Something is about to be patched, or has been."""
+    """Something is about to be patched, or has been.
+
+    source: the module that names are taken from; None if names stay as they are.
+    target: the module that is patched; None if it is not one module.
+    """
 
     def __init__(self, source: Any, target: Any) -> None:
         self.source = source
@@ -42,7 +46,10 @@ class GeventDidPatchEvent(GeventPatchEvent):
 
 
 class GeventWillPatchModuleEvent(GeventWillPatchEvent):
-    """A module is about to be patched: `module_name`, and in it the names `target_item_names`."""
+    """A module is about to be patched: `module_name`, and in it the names `target_item_names`.
+
+    items: these names; None if there is no list of them.
+    """
 
     def __init__(self, module_name: str, source: Any, target: Any, items: Any = None) -> None:
         super().__init__(source, target)
@@ -59,7 +66,11 @@ class GeventDidPatchModuleEvent(GeventDidPatchEvent):
 
 
 class _All:
-    """patch_all() with its arguments."""
+    """patch_all() with its arguments.
+
+    patch_all_arguments: name -> whether it is to be patched.
+    patch_all_kwargs: the arguments that patch_all() does not know.
+    """
 
     def __init__(self, patch_all_arguments: dict[str, Any], patch_all_kwargs: dict[str, Any]) -> None:
         self.source = self.target = None
@@ -67,7 +78,7 @@ class _All:
         self.patch_all_kwargs = dict(patch_all_kwargs)
 
     def will_patch_module(self, module_name: str) -> bool:
-        """Whether patch_all() was asked to patch this module."""
+        """Whether patch_all() was asked to patch the module `module_name`."""
         return bool(self.patch_all_arguments.get(module_name))
 
 

@@ -227,6 +227,7 @@ class Greenlet(_core.GreenThread):
         """Switch to it and raise an exception there: GreenletExit, or the parts of a `raise` statement.
 
         One that has not begun ends at once. For callbacks on the hub greenlet: `kill` is for everybody else.
+        Returns what the caller is switched back with; None if it has ended.
         """
         if self.ready():
             return None
@@ -253,18 +254,18 @@ class Greenlet(_core.GreenThread):
         self.rawlink(_Link(callback))
 
     def link_value(self, callback: Callable[[Any], object]) -> None:
-        """The same, if it ended without an error."""
+        """As `link`, if it ended without an error."""
         self.rawlink(_ValueLink(callback))
 
     def link_exception(self, callback: Callable[[Any], object]) -> None:
-        """The same, if an error ended it."""
+        """As `link`, if an error ended it."""
         self.rawlink(_ExceptionLink(callback))
 
     # ---- starting ----
 
     @classmethod
     def spawn_later(cls, seconds: float, *args: Any, **kwargs: Any) -> Self:
-        """Make one with these arguments and start it in so many seconds."""
+        """Make one with these arguments, start it in so many `seconds`, and return it."""
         it = cls(*args, **kwargs)
         it.start_later(seconds)
         return it
@@ -277,7 +278,7 @@ class Greenlet(_core.GreenThread):
 
     @staticmethod
     def remove_spawn_callback(callback: Callable[[Greenlet], object]) -> None:
-        """The reverse. Does nothing when it was not added."""
+        """Call `callback` no more. Does nothing when it was not added."""
         _spawn_callbacks.pop(callback, None)
         follow_spawns()
 
@@ -325,7 +326,7 @@ spawn_later = Greenlet.spawn_later
 def joinall(
     greenlets: Iterable[Any], timeout: float | None = None, raise_error: bool = False, count: int | None = None
 ) -> list[Any]:
-    """Wait until all of them, or `count`, have ended, or `timeout` seconds; return those that have.
+    """Wait until all of the `greenlets`, or `count`, have ended, or `timeout` seconds; return those that have.
 
     raise_error: raise what ended one of them as soon as that happens.
     From gevent's documentation of joinall.

@@ -76,10 +76,19 @@ class Hub(_core.Hub):
     """Errors that `handle_error` does not print."""
 
     name = ""
+    """A name for people; it may be set."""
+
     threadpool_size = 10
+    """How many native threads `threadpool` has at most; to be set before it is used first."""
+
     periodic_monitoring_thread = None
+    """Accepted for compatibility: nothing watches the hub from another thread."""
+
     backend = "epoll"
+    """How the kernel is asked for events: always epoll."""
+
     default_loop = True
+    """Whether `loop` is the process's default loop: always true."""
 
     @property
     def loop(self) -> Loop:
@@ -182,6 +191,8 @@ class Hub(_core.Hub):
         """Called with what a callback or a greenlet, the context, raised: prints it to `exception_stream`.
 
         What is in NOT_ERROR is not printed. What is in SYSTEM_ERROR, or has no context, is raised in the main greenlet.
+
+        kind, value, tb: the error's class, the error and its traceback.
         """
         if not issubclass(kind, self.NOT_ERROR):
             self.print_exception(context, kind, value, tb)
@@ -195,7 +206,11 @@ class Hub(_core.Hub):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Write the traceback, and a line that says what failed and when."""
+        """Write the traceback, and a line that says what failed and when.
+
+        context: what failed, shown by `format_context`; None: no such line.
+        kind, value, tb: the error's class, the error and its traceback.
+        """
         stream = self.exception_stream
         if stream is None:
             return
@@ -224,7 +239,10 @@ class Hub(_core.Hub):
     def cancel_wait(
         self, watcher: Watcher, error: BaseException | type[BaseException], close_watcher: bool = False
     ) -> None:
-        """End a wait() for this watcher with an error, when the hub's turn comes. Does nothing if nobody waits."""
+        """End a wait() for this watcher with an error, when the hub's turn comes. Does nothing if nobody waits.
+
+        close_watcher: close the watcher as well.
+        """
         self.run_callback(self._cancel_wait, watcher, exception_from(error), close_watcher)
 
     def _cancel_wait(self, watcher: Watcher, error: BaseException, close_watcher: bool) -> None:
@@ -300,11 +318,14 @@ def idle(priority: int = 0) -> None:  # noqa: ARG001 - gevent's signature
 
 
 def reinit(hub: Hub | None = None) -> None:
-    """Prepare a forked child for green threads. Nothing is left to do here: os.fork() has done it."""
+    """Prepare a forked child for green threads. Nothing is left to do here: os.fork() has done it.
+
+    hub: accepted for compatibility.
+    """
 
 
 class signal:  # noqa: N801 - gevent's name
-    """Calls handler(*args, **kwargs) in a greenlet of its own at each signal. In the main thread only.
+    """Calls handler(*args, **kwargs) in a greenlet of its own at each signal `signalnum`. In the main thread only.
 
     `cancel()` ends that. `ref` is False: that a signal may come is nothing that `wait()` waits for.
     Raises TypeError for a handler that cannot be called; ValueError for a number that is no signal, and outside of the
@@ -339,7 +360,10 @@ class signal:  # noqa: N801 - gevent's name
 
 
 def fork() -> int:
-    """os.fork(): the other green threads live on in the child, on an event loop of its own."""
+    """os.fork(): the other green threads live on in the child, on an event loop of its own.
+
+    Returns 0 in the child, its number in the parent. Raises OSError if there can be no child.
+    """
     return os.fork()
 
 

@@ -17,6 +17,7 @@ class wrap_errors:  # noqa: N801 - gevent's name
     """A function that returns, instead of raising, the errors of some kinds.
 
     errors: an exception class, or a tuple of them.
+    func: the function that is called.
     From gevent's documentation of gevent.util.wrap_errors.
     """
 
@@ -54,9 +55,11 @@ def format_run_info(
     limit: int | None = None,
     current_thread_ident: Any = None,  # noqa: ARG001 - gevent's signature
 ) -> list[str]:
-    """Lines that say where each thread and each greenlet stands.
+    """Return lines that say where each thread and each greenlet stands.
 
-    thread_stacks, greenlet_stacks: whether their stacks are in it. limit: how many frames of a stack, the innermost.
+    thread_stacks, greenlet_stacks: whether their stacks are in it.
+    limit: how many frames of a stack, the innermost; None: all.
+    current_thread_ident: accepted for compatibility.
     """
     lines = ["*" * 80, "* Threads"]
     for ident, frame in sys._current_frames().items():
@@ -79,14 +82,20 @@ def _stack_lines(stack: list[traceback.FrameSummary], limit: int | None) -> list
 def print_run_info(
     thread_stacks: bool = True, greenlet_stacks: bool = True, limit: int | None = None, file: Any = None
 ) -> None:
-    """Print what `format_run_info` says, to sys.stderr unless a file is given."""
+    """Print what `format_run_info` says.
+
+    thread_stacks, greenlet_stacks, limit: as of `format_run_info`.
+    file: where to; None: sys.stderr.
+    """
     lines = format_run_info(thread_stacks, greenlet_stacks, limit)
     print("\n".join(lines), file=sys.stderr if file is None else file)
 
 
 @contextmanager
 def assert_switches(*, hub_only: bool = False) -> Iterator[None]:
-    """Insist that the block lets other greenlets run. Raises AssertionError if it did not.
+    """Return a context manager which insists that its block lets other greenlets run.
+
+    It raises AssertionError if the block did not.
 
     hub_only: that the hub greenlet ran. Switches are traced meanwhile, so nothing in it is as fast as ever.
     """

@@ -118,10 +118,13 @@ cdef class BoundedSemaphore(Semaphore):
 
 
 class DummySemaphore:
-    """What looks like a semaphore and never makes anybody wait, for code that may or may not need one."""
+    """What looks like a semaphore and never makes anybody wait, for code that may or may not need one.
+
+    value: taken for Semaphore's signature, as the arguments of all methods are.
+    """
 
     def __init__(self, value=None):
-        """`value` is taken for Semaphore's signature."""
+        """Nothing is kept."""
 
     def __repr__(self):
         return f"<{type(self).__qualname__}>"
@@ -138,17 +141,17 @@ class DummySemaphore:
         """Does nothing."""
 
     def rawlink(self, callback):
-        """Does nothing."""
+        """Does nothing with `callback`."""
 
     def unlink(self, callback):
-        """Does nothing."""
+        """Does nothing with `callback`."""
 
     def wait(self, timeout=None):
-        """Returns 1 at once."""
+        """Returns 1 at once, whatever `timeout` is."""
         return 1
 
     def acquire(self, blocking=True, timeout=None):
-        """Returns True at once."""
+        """Returns True at once, whatever `blocking` and `timeout` are."""
         return True
 
     def __enter__(self):

@@ -24,11 +24,19 @@ if TYPE_CHECKING:
     from gossamer._sync.hub import Hub
 
 READ = 1
+"""The event of `loop.io`: something can be read."""
+
 WRITE = 2
+"""The event of `loop.io`: something can be written."""
 
 
 class Watcher:
-    """Calls callback(*args) on the hub greenlet at each event, between start() and stop()."""
+    """Calls callback(*args) on the hub greenlet at each event, between start() and stop().
+
+    loop: the hub's, of the thread in which it is used.
+    ref: False: that an event may come is nothing that the hub's join() waits for.
+    priority: accepted for compatibility.
+    """
 
     def __init__(self, loop: Loop, ref: bool = True, priority: int | None = None) -> None:
         self.loop = loop
@@ -457,13 +465,27 @@ class Loop:
     """
 
     WatcherType = Watcher
+
     MINPRI = -2
+    """The lowest priority of a watcher. Priorities are accepted and have no effect."""
+
     MAXPRI = 2
+    """The highest priority of a watcher."""
+
     backend = "epoll"
+    """How the kernel is asked for events: always epoll."""
+
     backend_int = 4
+    """libev's number for epoll."""
+
     default = True
+    """Whether it is the process's default loop: always true, each thread's is the only one that it has."""
+
     approx_timer_resolution = 1e-06
+    """Seconds between two times that timers can tell apart."""
+
     error_handler: Any = None
+    """Accepted for compatibility: errors go to `hub.handle_error`."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -482,43 +504,79 @@ class Loop:
     # ---- watchers ----
 
     def io(self, fd: int, events: int, ref: bool = True, priority: int | None = None) -> Io:
-        """A watcher of a descriptor: events 1 for reading, 2 for writing, 3 for either. Raises ValueError."""
+        """A watcher of the descriptor `fd`: events 1 for reading, 2 for writing, 3 for either.
+
+        ref, priority: as of `Watcher`.
+        Raises ValueError for a negative descriptor and for other events.
+        """
         return Io(self, fd, events, ref, priority)
 
     def timer(self, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None) -> Timer:
-        """A watcher of time: once after so many seconds, then each `repeat` seconds. Raises ValueError."""
+        """A watcher of time: fires `after` so many seconds, then each `repeat` seconds; only once if that is 0.
+
+        ref, priority: as of `Watcher`.
+        Raises ValueError for a negative `repeat`.
+        """
         return Timer(self, after, repeat, ref, priority)
 
     def async_(self, ref: bool = True, priority: int | None = None) -> Async:
-        """A watcher that fires when its send() is called, from any thread."""
+        """A watcher that fires when its send() is called, from any thread.
+
+        ref, priority: as of `Watcher`.
+        """
         return Async(self, ref, priority)
 
     def fork(self, ref: bool = True, priority: int | None = None) -> Fork:
-        """A watcher that fires in a forked child."""
+        """A watcher that fires in a forked child.
+
+        ref, priority: as of `Watcher`.
+        """
         return Fork(self, ref, priority)
 
     def child(self, pid: int, trace: int = 0, ref: bool = True) -> Child:
-        """A watcher of a child process's end. Raises ValueError for a number that is not one child's."""
+        """A watcher of a child process's end.
+
+        pid: the number of the child.
+        trace: accepted for compatibility.
+        ref: as of `Watcher`.
+        Raises ValueError for a number that is not one child's.
+        """
         return Child(self, pid, trace, ref)
 
     def signal(self, signum: int, ref: bool = True, priority: int | None = None) -> Signal:
-        """A watcher of a signal. Raises ValueError for a number that is none."""
+        """A watcher of the signal `signum`.
+
+        ref, priority: as of `Watcher`.
+        Raises ValueError for a number that is no signal's.
+        """
         return Signal(self, signum, ref, priority)
 
     def stat(self, path: str, interval: float = 0.0, ref: bool = True, priority: int | None = None) -> Stat:
-        """A watcher of a file, looked at each `interval` seconds; 0: 5 seconds."""
+        """A watcher of the file at `path`, looked at each `interval` seconds; 0: 5 seconds.
+
+        ref, priority: as of `Watcher`.
+        """
         return Stat(self, path, interval, ref, priority)
 
     def idle(self, ref: bool = True, priority: int | None = None) -> Idle:
-        """A watcher that fires whenever nothing else is ready."""
+        """A watcher that fires whenever nothing else is ready.
+
+        ref, priority: as of `Watcher`.
+        """
         return Idle(self, ref, priority)
 
     def prepare(self, ref: bool = True, priority: int | None = None) -> Prepare:
-        """A watcher that fires regularly while the hub runs."""
+        """A watcher that fires regularly while the hub runs.
+
+        ref, priority: as of `Watcher`.
+        """
         return Prepare(self, ref, priority)
 
     def check(self, ref: bool = True, priority: int | None = None) -> Check:
-        """A watcher that fires regularly while the hub runs."""
+        """A watcher that fires regularly while the hub runs.
+
+        ref, priority: as of `Watcher`.
+        """
         return Check(self, ref, priority)
 
     # ---- running ----
@@ -569,7 +627,7 @@ class Loop:
     def handle_error(
         self, context: object, kind: type[BaseException], value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Tell the hub of an error."""
+        """Tell the hub that `context` raised an error: its type `kind`, its `value` and traceback `tb`."""
         self.hub.handle_error(context, kind, value, tb)
 
     def reinit(self) -> None:

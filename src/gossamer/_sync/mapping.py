@@ -17,7 +17,10 @@ class GroupMappingMixin:
     """Calls of functions in green threads, in terms of `spawn()` of the class that has this for a base."""
 
     def spawn(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Start function(*args, **kwargs) in a green thread, and return that."""
+        """Start function(*args, **kwargs) in a green thread, and return that.
+
+        Raises NotImplementedError here: a class that has this for a base says how.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no spawn()")
 
     def _apply_immediately(self) -> bool:
@@ -70,7 +73,7 @@ class GroupMappingMixin:
         return green
 
     def map(self, func: Callable[..., Any], iterable: Iterable[Any]) -> list[Any]:
-        """The results of `func` for each item, in order. Raises what the first call to fail, in order, raised."""
+        """The results of `func` for each item of `iterable`, in order. Raises what the first call to fail raised."""
         return list(self.imap(func, iterable))
 
     def map_cb(
@@ -85,7 +88,7 @@ class GroupMappingMixin:
     def map_async(
         self, func: Callable[..., Any], iterable: Iterable[Any], callback: Callable[[Any], object] | None = None
     ) -> Any:
-        """Begin `map_cb` in a green thread, which is returned and is not one of the group."""
+        """Begin `map_cb` in a green thread, which is returned and is not one of the group. Arguments as of `map_cb`."""
         return _spawn(self.map_cb, func, iterable, callback)
 
     def imap(self, func: Callable[..., Any], *iterables: Iterable[Any], maxsize: int | None = None) -> Iterator[Any]:

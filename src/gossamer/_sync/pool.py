@@ -57,7 +57,7 @@ class Group(GroupMappingMixin):
         return f"<{type(self).__name__} of {len(self)} at {id(self):#x}>"
 
     def add(self, greenlet: Any) -> None:
-        """Take a green thread in; it leaves when it ends."""
+        """Take a green thread, `greenlet`, in; it leaves when it ends."""
         if greenlet not in self.greenlets:
             self._admit(greenlet)
 
@@ -69,7 +69,7 @@ class Group(GroupMappingMixin):
         self._empty.clear()
 
     def discard(self, greenlet: Any) -> None:
-        """Let a green thread go on outside of the group."""
+        """Let a green thread, `greenlet`, go on outside of the group."""
         self._discard(greenlet)
         unlink = getattr(greenlet, "unlink", None)
         if unlink is not None:
@@ -82,7 +82,7 @@ class Group(GroupMappingMixin):
             self._empty.set()
 
     def start(self, greenlet: Any) -> None:
-        """Take a green thread in and start it."""
+        """Take a green thread, `greenlet`, in and start it."""
         self.add(greenlet)
         greenlet.start()
 
@@ -97,7 +97,7 @@ class Group(GroupMappingMixin):
         return False
 
     def wait_available(self, timeout: float | None = None) -> object:  # noqa: ARG002 - a pool has use for it
-        """Nothing: a group has a place at any time."""
+        """Nothing, without waiting for `timeout`: a group has a place at any time."""
         return None
 
     def join(self, timeout: float | None = None, raise_error: bool = False) -> bool:
@@ -115,7 +115,8 @@ class Group(GroupMappingMixin):
     def kill(self, exception: Any = _core.GreenletExit, block: bool = True, timeout: float | None = None) -> None:
         """End all that are in the group, those that come in meanwhile too.
 
-        exception: what is raised in them. block: wait until the group is empty, `timeout` seconds at most.
+        exception: what is raised in them.
+        block: wait until the group is empty, `timeout` seconds at most.
         """
         with Timeout(timeout, False):
             while self.greenlets:
@@ -148,7 +149,8 @@ class Group(GroupMappingMixin):
 class Pool(Group):
     """A group with room for so many.
 
-    size: how many; None for any number. greenlet_class: what `spawn()` makes, if not Greenlet.
+    size: how many; None for any number.
+    greenlet_class: what `spawn()` makes, if not Greenlet.
     Raises ValueError for a negative size.
     """
 
@@ -162,7 +164,7 @@ class Pool(Group):
         self._places: Any = DummySemaphore() if size is None else Semaphore(size)
 
     def add(self, greenlet: Any, blocking: bool = True, timeout: float | None = None) -> None:
-        """Take a green thread in, once there is a place.
+        """Take a green thread, `greenlet`, in, once there is a place.
 
         Raises PoolFull if there is none, and `blocking` is false or `timeout` seconds are over.
         """

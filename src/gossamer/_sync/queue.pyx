@@ -44,9 +44,11 @@ cdef int refuse_negative(object timeout) except -1:
 cdef class SimpleQueue:
     """A first in, first out queue for green threads of any OS thread.
 
-    maxsize: how many items it holds; None, zero or less: any number. items: what is in it at first.
     It is true even when it is empty; its length is the number of items. Iterating takes items out until one is
-    the class StopIteration.
+    the class StopIteration. `is_shutdown` tells whether shutdown() was called.
+
+    maxsize: how many items it holds; None, zero or less: any number.
+    items: what is in it at first.
     """
 
     cdef _core.wait_queue getters
@@ -260,19 +262,23 @@ cdef class SimpleQueue:
         self.add(item, False, None)
 
     def get(self, block=True, timeout=None):
-        """Take the next item out; while there is none wait, `timeout` seconds at most. Not at all if `block` is false.
+        """Take the next item out and return it; while there is none wait, `timeout` seconds at most.
 
+        block: False does not wait at all.
         Raises Empty if there was none in time, and on the hub greenlet, which never waits; ValueError for a negative
         timeout; ShutDown after shutdown() once there is no item.
         """
         return self.take(block, timeout)
 
     def get_nowait(self):
-        """Take the next item out. Raises Empty if there is none, ShutDown after shutdown()."""
+        """Take the next item out and return it. Raises Empty if there is none, ShutDown after shutdown()."""
         return self.take(False, None)
 
     def peek(self, block=True, timeout=None):
-        """The next item, which stays where it is. Waits and raises as get() does."""
+        """The next item, which stays where it is. Waits and raises as get() does.
+
+        block, timeout: as of `get`.
+        """
         if self._qsize() == 0:
             self.wait_for_item(block, timeout)
             try:
@@ -410,8 +416,10 @@ cdef class Offer:
 cdef class Channel:
     """A place where green threads meet: put() returns once somebody has taken the item.
 
-    maxsize: 1, for gevent's signature; anything else raises ValueError. Iterating takes items until one is the class
-    StopIteration.
+    Iterating takes items until one is the class StopIteration; `next` is what `__next__` is.
+
+    maxsize: 1, for gevent's signature.
+    Raises ValueError for another maxsize.
     """
 
     cdef _core.wait_queue getters
@@ -518,8 +526,9 @@ cdef class Channel:
         self.hand_over(item)
 
     def get(self, block=True, timeout=None):
-        """Take the item that was offered first; wait for one, `timeout` seconds at most. Not at all if `block` is false.
+        """Take the item that was offered first and return it; wait for one, `timeout` seconds at most.
 
+        block: False does not wait at all.
         Raises Empty if there was none in time; BlockingSwitchOutError on the hub greenlet if it would have to wait.
         """
         cdef int64_t deadline
@@ -545,7 +554,7 @@ cdef class Channel:
             again = True
 
     def get_nowait(self):
-        """Take the item that was offered first. Raises Empty if there is none."""
+        """Take the item that was offered first and return it. Raises Empty if there is none."""
         return self.get(False)
 
     def __iter__(self):

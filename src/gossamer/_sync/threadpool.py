@@ -200,7 +200,11 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
     """concurrent.futures.ThreadPoolExecutor whose threads are native whatever is switched on.
 
     Its futures are waited for as any others, by green and native threads, and by `gevent.wait`. Unlike those of the
-    standard library the threads do not keep the process from exiting. `thread_name_prefix` has no meaning here.
+    standard library the threads do not keep the process from exiting.
+
+    max_workers: how many threads at most; None: as many as the standard library's has.
+    thread_name_prefix: accepted, and has no meaning here.
+    initializer, initargs: called in each thread at its beginning, as `initializer(*initargs)`.
     """
 
     def __init__(

@@ -14,3 +14,4 @@ class VersionInfo(NamedTuple):
 
 
 version_info = VersionInfo(0, 1, 0, "dev", 0)
+"""The version of Gossamer, not of the gevent whose interface it has."""

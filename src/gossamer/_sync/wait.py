@@ -98,6 +98,7 @@ def wait(objects: Iterable[Any] | None = None, timeout: float | None = None, cou
 
     objects: see `iwait`. None waits until nothing is left to be waited for, no ready greenlet, timer or descriptor,
         and returns whether that came before `timeout` seconds were over.
+    count: return as soon as so many are ready; None: all.
     From gevent's documentation of wait.
     """
     if objects is None:

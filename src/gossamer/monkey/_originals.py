@@ -36,12 +36,12 @@ def get_original(mod_name: str | Sequence[str], item_name: str | Sequence[str]) 
 
 
 def is_module_patched(mod_name: str) -> bool:
-    """Whether blocking calls of that module of the standard library have been patched."""
+    """Whether blocking calls of the module `mod_name` of the standard library have been patched."""
     return mod_name in saved or any(mod_name in PATCHES[name].modules for name in patched)
 
 
 def is_object_patched(mod_name: str, item_name: str) -> bool:
-    """Whether the module has been patched and has that name.
+    """Whether the module `mod_name` has been patched and has the name `item_name`.
 
     All of a module is patched at once, so that there is no difference between its names.
     """
@@ -51,7 +51,7 @@ def is_object_patched(mod_name: str, item_name: str) -> bool:
 
 
 def patch_item(module: ModuleType, attr: str, newitem: object) -> None:
-    """Replace a name of a module, and keep what it was for `get_original`."""
+    """Replace the name `attr` of a module by `newitem`, and keep what it was for `get_original`."""
     before = getattr(module, attr, _MISSING)
     if before is not _MISSING:
         saved.setdefault(module.__name__, {}).setdefault(attr, before)

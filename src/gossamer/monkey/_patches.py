@@ -42,6 +42,7 @@ def patch_all(
 
     Each argument is one of the other functions here; False leaves it out, unless it was patched before.
 
+    socket, ssl, select, time, os, subprocess, signal, queue, builtins, contextvars, sys: `patch_socket` and so on.
     dns: host names are looked up in pool threads.
     thread: `threading.Thread` starts green threads.
     aggressive, Event, kwargs: taken for gevent's sake; events are part of `thread`.
@@ -118,8 +119,8 @@ def patch_thread(
 ) -> None:
     """Let `threading.Thread` and `_thread.start_new_thread()` start green threads, each with its own thread locals.
 
-    The arguments are taken for gevent's sake: locks, events and logging handlers that exist already, and the module
-    `_threading_local`, follow in any case.
+    threading, _threading_local, Event, logging, existing_locks: taken for gevent's sake; locks, events and logging
+        handlers that exist already, and the module `_threading_local`, follow in any case.
     Issues a MonkeyPatchWarning when native threads run already: they stay native.
     """
     _patch("thread")
@@ -156,7 +157,10 @@ def patch_contextvars() -> None:
 
 
 def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> None:
-    """Nothing to do: standard streams stay what they are. Reading a line with `input()` waits green."""
+    """Nothing to do: standard streams stay what they are. Reading a line with `input()` waits green.
+
+    stdin, stdout, stderr: accepted for compatibility.
+    """
     _patch("sys")
 
 

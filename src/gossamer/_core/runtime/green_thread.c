@@ -672,7 +672,7 @@ static PyMethodDef methods[] = {
      "rawlink($self, callback, /)\n--\n\n"
      "Have callback(self) called on the hub greenlet once it has ended. The callback must not block."},
     {"unlink", GreenThread_unlink, METH_O,
-     "unlink($self, callback, /)\n--\n\nTake back a link. Does nothing when there is none."},
+     "unlink($self, callback, /)\n--\n\nTake back the link to `callback`. Does nothing when there is none."},
     {"has_links", GreenThread_has_links, METH_NOARGS,
      "has_links($self, /)\n--\n\nWhether there are links that have not been called."},
     {"unlink_all", GreenThread_unlink_all, METH_NOARGS, "unlink_all($self, /)\n--\n\nTake back all links."},

@@ -279,7 +279,7 @@ Callback_unref(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef callback_methods[] = {
     {"stop", Callback_stop, METH_NOARGS, "stop($self, /)\n--\n\nDo not make the call after all."},
-    {"close", Callback_stop, METH_NOARGS, "close($self, /)\n--\n\nThe same."},
+    {"close", Callback_stop, METH_NOARGS, "close($self, /)\n--\n\nThe same as `stop`."},
     {"unref", Callback_unref, METH_NOARGS,
      "unref($self, /)\n--\n\nHave the hub's join() not wait for this timer, nor LoopExit stay away for it."},
     {NULL, NULL, 0, NULL},
@@ -287,7 +287,7 @@ static PyMethodDef callback_methods[] = {
 
 static PyGetSetDef callback_attributes[] = {
     {"pending", Callback_get_pending, NULL, "Whether the call is still to be made.", NULL},
-    {"active", Callback_get_pending, NULL, "The same.", NULL},
+    {"active", Callback_get_pending, NULL, "The same as `pending`.", NULL},
     {"callback", Callback_get_callback, NULL, "What is to be called; None once that is over.", NULL},
     {"args", Callback_get_args, NULL, "The arguments of the call; None once that is over.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -532,11 +532,11 @@ Hub_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef hub_methods[] = {
     {"handle_system_error", Hub_handle_system_error, METH_VARARGS,
-     "handle_system_error($self, type, value, tb=None, /)\n--\n\nRaise this in the main greenlet of the hub's thread."},
+     "handle_system_error($self, type, value, tb=None, /)\n--\n\nRaise an exception in the main greenlet of the hub's thread: class, `value` and traceback `tb`."},
     {"join", (PyCFunction)(void (*)(void))Hub_join, METH_VARARGS | METH_KEYWORDS,
      "join($self, /, timeout=None)\n--\n\n"
-     "Wait until nothing is left that could make a greenlet of this thread ready, and nobody is: True; or `timeout`\n"
-     "seconds: False. Greenlets that wait for other OS threads alone do not count, unless for a pool's."},
+     "Wait until nothing is left that could make a greenlet of this thread ready, and nobody is, or `timeout` seconds.\n\n"
+     "Returns True in the first case, False in the second. Greenlets that wait for other OS threads alone do not count, unless for a pool's."},
     {"poll", Hub_poll, METH_NOARGS,
      "poll($self, /)\n--\n\n"
      "Make ready whatever timers, descriptors and other threads have for, without waiting. Returns how many greenlets\n"
@@ -555,7 +555,7 @@ static PyMethodDef hub_methods[] = {
      "Park the calling greenlet until somebody switches to it; return what they bring."},
     {"run_callback", Hub_run_callback, METH_VARARGS,
      "run_callback($self, function, /, *args)\n--\n\n"
-     "Have function(*args) called on the hub greenlet, in turn. May be called from any thread."},
+     "Have function(*args) called on the hub greenlet, in turn; return a Callback to stop it. From any thread."},
     {"call_later", Hub_call_later, METH_VARARGS,
      "call_later($self, seconds, function, /, *args)\n--\n\n"
      "Have function(*args) called on the hub greenlet in `seconds` seconds. Returns a Callback to stop it."},
@@ -706,7 +706,7 @@ static PyMethodDef functions[] = {
      "green thread of that class, or below, when it is started; None: nothing."},
     {"sleep", (PyCFunction)(void (*)(void))core_sleep, METH_FASTCALL | METH_KEYWORDS,
      "sleep(seconds=0, ref=True)\n--\n\n"
-     "Wait that long, or with 0 let everybody who is ready go first.\n\n"
+     "Wait so many `seconds`, or with 0 let everybody who is ready go first.\n\n"
      "With ref=False the end of this wait is nothing that the hub's join() waits for."},
     {"throw_into", core_throw_into, METH_VARARGS,
      "throw_into(greenlet, exception, /)\n--\n\n"

@@ -345,10 +345,12 @@ static PyMethodDef methods[] = {
      "Begin to count, for the greenlet that calls this. Raises AssertionError if it is pending already."},
     {"cancel", Timeout_cancel, METH_NOARGS,
      "cancel($self, /)\n--\n\nRaise nothing after all. Does nothing when it is not pending."},
-    {"close", Timeout_cancel, METH_NOARGS, "close($self, /)\n--\n\nThe same."},
+    {"close", Timeout_cancel, METH_NOARGS, "close($self, /)\n--\n\nThe same as `cancel`."},
     {"start_new", (PyCFunction)(void (*)(void))Timeout_start_new, METH_CLASS | METH_FASTCALL | METH_KEYWORDS,
      "start_new($type, /, timeout=None, exception=None, ref=True)\n--\n\n"
-     "A started timeout; one that is given is started if it is not pending, and returned."},
+     "A started timeout; one that is given as `timeout` is started if it is not pending, and returned.\n\n"
+     "timeout: seconds, or a Timeout.\n"
+     "exception, ref: as of `Timeout`."},
     {"__enter__", Timeout_enter, METH_NOARGS, "__enter__($self, /)\n--\n\nStart it if it is not pending."},
     {"__exit__", (PyCFunction)(void (*)(void))Timeout_exit, METH_FASTCALL,
      "__exit__($self, kind, value, tb, /)\n--\n\nCancel it; with exception=False, swallow it too."},

@@ -216,7 +216,7 @@ static PyMethodDef methods[] = {
      "Switch to this greenlet and raise the given exception there.\n\n"
      "The parts are those of a `raise` statement: a class with an optional value, or an instance, and an\n"
      "optional traceback. A greenlet that has not started ends at once; a dead one passes the exception to\n"
-     "its parent. Raises TypeError when the parts do not fit together, greenlet.error for another thread's."},
+     "its parent. Returns what the caller is switched back with. Raises TypeError when the parts do not fit together, greenlet.error for another thread's."},
     {"__reduce__", Greenlet_reduce, METH_NOARGS, "Refused: a stack cannot be duplicated. Raises TypeError."},
     {"__reduce_ex__", Greenlet_reduce, METH_O, "Refused: a stack cannot be duplicated. Raises TypeError."},
     {NULL, NULL, 0, NULL},
