@@ -10,6 +10,8 @@ from __future__ import annotations
 import gc
 import queue
 import socket
+import threading
+from collections.abc import Callable
 from itertools import repeat
 from types import ModuleType
 from typing import Any
@@ -88,6 +90,55 @@ def stock_queue(green: ModuleType) -> Operation:
     return Operation(run)
 
 
+def stock_simple_queue(green: ModuleType) -> Operation:
+    """One item through the standard library's queue.SimpleQueue each way, between two green threads."""
+    _patch(green)
+    there: Any = queue.SimpleQueue()
+    back: Any = queue.SimpleQueue()
+
+    def answer(_: int) -> None:
+        back.put(there.get())
+
+    def ask(item: int) -> None:
+        there.put(item)
+        back.get()
+
+    return _two(green, answer, ask)
+
+
+def stock_event(green: ModuleType) -> Operation:
+    """A threading.Event set by one green thread while another waits for it, in turns: two wake-ups."""
+    _patch(green)
+    there, back = threading.Event(), threading.Event()
+
+    def answer(_: int) -> None:
+        there.wait()
+        there.clear()
+        back.set()
+
+    def ask(_: int) -> None:
+        there.set()
+        back.wait()
+        back.clear()
+
+    return _two(green, answer, ask)
+
+
+def _two(green: ModuleType, first: Callable[[int], object], second: Callable[[int], object]) -> Operation:
+    """Each called as often as there are units, in green threads of their own; a unit is two wake-ups."""
+
+    def times(function: Callable[[int], object], units: int) -> None:
+        for unit in range(units):
+            function(unit)
+
+    def run(units: int) -> None:
+        threads = [green.spawn(times, function, units) for function in (first, second)]
+        for thread in threads:
+            thread.join()
+
+    return Operation(run, per_unit=2)
+
+
 def sleeping_bytes(green: ModuleType, count: int) -> float:
     """Resident bytes of one of `count` sleeping green threads, the object included."""
     green.spawn(_nothing).join()
@@ -129,6 +180,8 @@ def rows(parked: int) -> list[Row]:
         Row("sleep(0) among 100 green threads", "ns", *_pair("sleep_zero", count=100), (Faster(15),)),
         Row("echo of 64 bytes over socket.socketpair()", "us", *_pair("echo", size=64), (Faster(3.2),)),
         Row("item through queue.Queue(1)", "us", *_pair("stock_queue"), (Faster(3),)),
+        Row("item through queue.SimpleQueue()", "us", *_pair("stock_simple_queue")),
+        Row("wake-up through threading.Event", "us", *_pair("stock_event")),
         Row(
             "memory of a sleeping green thread, 100,000 of them",
             "bytes",

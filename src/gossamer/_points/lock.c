@@ -30,6 +30,14 @@ struct point lock_points[] = {
     {.module = NULL},
 };
 
+static PyTypeObject *lock_type;
+
+bool
+lock_check(PyObject *object)
+{
+    return Py_IS_TYPE(object, lock_type);
+}
+
 /* Whether a lock is locked where we believe it is. */
 static bool
 lock_probe(void)
@@ -46,6 +54,8 @@ lock_probe(void)
         fits = locked == Py_False;
         Py_XDECREF(locked);
     }
+    if (fits)
+        lock_type = Py_TYPE(lock);
     Py_XDECREF(lock);
     Py_XDECREF(module);
     return fits;
@@ -133,6 +143,13 @@ point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject 
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
+void
+lock_release_green(PyObject *lock)
+{
+    lock_release(lock);
+    parking_lot_unpark(lock);
+}
+
 static PyObject *
 point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
 {
@@ -140,7 +157,6 @@ point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }
-    lock_release(self);
-    parking_lot_unpark(self);
+    lock_release_green(self);
     Py_RETURN_NONE;
 }

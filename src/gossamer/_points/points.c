@@ -5,7 +5,7 @@
 #include <string.h>
 
 static struct point *const tables[] = {
-    sleep_points, lock_points, rlock_points, socket_points, select_points, thread_points,
+    sleep_points, lock_points, rlock_points, condition_points, socket_points, select_points, thread_points,
     pipe_points, process_points, semaphore_points, signal_points, ssl_points,
     resolve_points, pooled_points, sqlite_points, file_points, buffered_points,
 };
@@ -138,6 +138,45 @@ install_method(struct point *point, PyMethodDescrObject *target)
     return 1;
 }
 
+/* "name($self)\n--\n\n" and what the function says of itself, to be kept for good. NULL without memory. */
+static const char *
+documentation_of(const struct point *point, PyFunctionObject *target)
+{
+    const char *text = PyUnicode_Check(target->func_doc) ? PyUnicode_AsUTF8(target->func_doc) : "";
+    static const char separator[] = "\n--\n\n";
+    size_t size = text != NULL ? strlen(point->signature) + sizeof separator + strlen(text) : 0;
+    char *documentation = text != NULL ? PyMem_Malloc(size) : NULL;
+    if (documentation == NULL)
+        return PyErr_Occurred() ? NULL : (PyErr_NoMemory(), NULL);
+    snprintf(documentation, size, "%s%s%s", point->signature, separator, text);
+    return documentation;
+}
+
+static int
+install_python_method(struct point *point, PyFunctionObject *target)
+{
+    PyObject *module = PyImport_ImportModule(point->module);
+    PyObject *type = module != NULL ? type_of(point, module) : NULL;
+    Py_XDECREF(module);
+    if (type == NULL)
+        return -1;
+    int result = 0;
+    bool expected = target->func_module != NULL && PyUnicode_Check(target->func_module)
+                    && PyUnicode_CompareWithASCIIString(target->func_module, point->module) == 0
+                    && PyUnicode_CompareWithASCIIString(target->func_name, point->name) == 0;
+    if (expected) {
+        const char *documentation = documentation_of(point, target);
+        point->definition = (PyMethodDef){point->name, point->function, point->flags, documentation};
+        PyObject *ours = documentation != NULL ? PyDescr_NewMethod((PyTypeObject *)type, &point->definition) : NULL;
+        result = ours != NULL && PyObject_SetAttrString(type, point->name, ours) == 0 ? 1 : -1;
+        Py_XDECREF(ours);
+    }
+    if (result == 1)
+        point->original = Py_NewRef((PyObject *)target);
+    Py_DECREF(type);
+    return result;
+}
+
 static const struct point *
 point_with_definition(const PyMethodDef *before)
 {
@@ -189,6 +228,8 @@ install(struct point *point)
         result = install_function(point, (PyCFunctionObject *)target);
     else if (point->type != NULL && Py_IS_TYPE(target, &PyMethodDescr_Type))
         result = install_method(point, (PyMethodDescrObject *)target);
+    else if (point->signature != NULL && PyFunction_Check(target))
+        result = install_python_method(point, (PyFunctionObject *)target);
     Py_DECREF(target);
     point->on = result == 1 && !point->off_at_first;
     return result;

@@ -18,7 +18,11 @@
    - The replacement has the name, the documentation and the text signature of the original.
    - Installing checks that each target is what the table expects (kind, name). What is not is reported
      as missing, and left alone.
-   - The caller is taken to hold the GIL; no point releases it around a call that cannot block. */
+   - The caller is taken to hold the GIL; no point releases it around a call that cannot block.
+
+   A method that the standard library has in Python can be a point too, where its own code is what costs: then the
+   attribute of its class becomes a method of ours, and the function is the original. Methods bound before still run the
+   function, so such a point has to get along with its original on one object. */
 #ifndef GOSSAMER_POINTS_H
 #define GOSSAMER_POINTS_H
 
@@ -35,6 +39,7 @@ struct point {
     bool off_at_first;                   /* on only once its group has been switched on */
     void (*switched)(bool on);           /* NULL, or called after its group has been switched */
     bool (*probe)(void);                 /* NULL, or whether the objects look inside as we expect */
+    const char *signature;               /* of a method in Python: its text signature, "name($self)" */
     unsigned since, until;               /* CPython versions as 0x030d: first with it, first without; 0: any */
     /* filled in by installing */
     PyObject *original;                  /* callable as the target was */
@@ -46,7 +51,7 @@ struct point {
 };
 
 /* Tables end with an entry whose module is NULL. */
-extern struct point sleep_points[], lock_points[], rlock_points[], socket_points[], select_points[],
+extern struct point sleep_points[], lock_points[], rlock_points[], condition_points[], socket_points[], select_points[],
     thread_points[], pipe_points[], process_points[], semaphore_points[], signal_points[], ssl_points[],
     resolve_points[], pooled_points[], sqlite_points[], file_points[], buffered_points[];
 

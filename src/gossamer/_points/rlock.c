@@ -34,6 +34,14 @@ struct point rlock_points[] = {
     {.module = NULL},
 };
 
+static PyTypeObject *rlock_type;
+
+bool
+rlock_check(PyObject *object)
+{
+    return Py_IS_TYPE(object, rlock_type);
+}
+
 /* Whether owner and count are where we believe them to be. */
 static bool
 rlock_probe(void)
@@ -48,13 +56,15 @@ rlock_probe(void)
     for (int i = 0; rlock != NULL && fits && i < 2; i++)
         Py_XDECREF(PyObject_CallMethod(rlock, "release", NULL));
     fits = fits && !PyErr_Occurred() && rlock_count(rlock) == 0;
+    if (fits)
+        rlock_type = Py_TYPE(rlock);
     Py_XDECREF(rlock);
     Py_XDECREF(module);
     return fits;
 }
 
-static bool
-is_mine(PyObject *rlock)
+bool
+rlock_is_mine(PyObject *rlock)
 {
     return rlock_count(rlock) > 0 && rlock_owner(rlock) == current_identity();
 }
@@ -92,6 +102,23 @@ rlock_release(PyObject *rlock)
     parking_lot_unpark(rlock);
 }
 
+unsigned long
+rlock_release_all(PyObject *rlock)
+{
+    unsigned long times = rlock_count(rlock);
+    rlock_release(rlock);
+    return times;
+}
+
+int
+rlock_acquire_again(struct hub *hub, PyObject *rlock, unsigned long times)
+{
+    int taken = rlock_acquire_green(hub, rlock, INT64_MAX);
+    if (taken == 1)
+        rlock_set(rlock, current_identity(), times);
+    return taken;
+}
+
 static PyObject *
 point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
@@ -100,7 +127,7 @@ point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject 
     int64_t deadline;
     if (hub == NULL || !acquire_arguments(args, count, names, &blocking, &deadline))
         return point_original(&rlock_points[ACQUIRE], self, args, count, names);
-    if (is_mine(self)) {
+    if (rlock_is_mine(self)) {
         rlock_set(self, rlock_owner(self), rlock_count(self) + 1);
         Py_RETURN_TRUE;
     }
@@ -118,7 +145,7 @@ not_mine(void)
 static PyObject *
 point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
 {
-    if (!is_mine(self))
+    if (!rlock_is_mine(self))
         return not_mine();
     unsigned long times = rlock_count(self);
     if (times > 1)
@@ -156,11 +183,11 @@ point_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t count)
 static PyObject *
 point_is_owned(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
 {
-    return PyBool_FromLong(is_mine(self));
+    return PyBool_FromLong(rlock_is_mine(self));
 }
 
 static PyObject *
 point_recursion_count(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
 {
-    return PyLong_FromUnsignedLong(is_mine(self) ? rlock_count(self) : 0);
+    return PyLong_FromUnsignedLong(rlock_is_mine(self) ? rlock_count(self) : 0);
 }
