@@ -22,9 +22,11 @@ This page is written by `python -m bench --write`, which replaces the section of
   sample, within milliseconds. A figure is the median for one operation, with the smallest and the largest sample. A
   ratio is the median of the ratios of the pairs, not a ratio of medians: neighbours on the machine slow down both.
 * `5x` means that the other side costs five times as much as Gossamer, `1.2 times` that Gossamer costs 1.2 times as much
-  as the other side. What is required counts against wall-clock time, or memory; the processor time (user and system)
-  stands beside it, because wall-clock time alone is noise on a shared machine.
+  as the other side. What is required counts against wall-clock time, or memory, or the processor time (user and
+  system) where it says so; that stands beside each row, because wall-clock time alone is noise on a shared machine.
 * Two requirements on one row are two stages, the easier one first.
+* A TCP echo server has one core for itself and what loads it another one; the wall-clock time of a message is that of
+  both together, its processor time the server's.
 * Memory is the growth of the resident set and of the page tables.
 """
 

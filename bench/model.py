@@ -112,6 +112,21 @@ class CostAtMost:
 
 
 @dataclass(frozen=True)
+class CpuAtMost:
+    """We may cost at most `factor` times what the other side costs, in processor time."""
+
+    factor: float
+
+    @property
+    def text(self) -> str:
+        return f"CPU at most {self.factor:g} times"
+
+    def reached(self, result: Result) -> bool:
+        times = result.cpu_times
+        return times is not None and times.median <= self.factor
+
+
+@dataclass(frozen=True)
 class ValueAtMost:
     """Our own figure, in the row's unit, may be at most `limit`, whatever the peer's is."""
 

@@ -70,7 +70,11 @@ def _pairs(row: Row, effort: Effort) -> Iterator[Pair]:
 
 
 def _calibrated(worker: Worker, seconds: float) -> int:
-    """The number of units that take at least `seconds`; finding it warms the worker up."""
+    """The number of units that take at least `seconds`; finding it warms the worker up.
+
+    The very first unit may import modules and make a hub, and says nothing of those that follow.
+    """
+    worker.sample(1)
     units = 1
     while (took := worker.sample(units).wall) < seconds:
         needed = 1.1 * units * seconds / took if took > 0 else 0.0

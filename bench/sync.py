@@ -1,7 +1,7 @@
 """Queues, semaphores and events beside gevent's.
 
-The workloads take the package, `gossamer` or `gevent`, and import its module of the primitive that they measure. The
-standard library's queue is in bench/runtime.py.
+The workloads take the package, `gossamer` or `gevent`, and import its module of the primitive that they measure. What
+the standard library has of the same kind is in bench/stock.py.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _two(
     package: ModuleType, first: Callable[[int], None], second: Callable[[int], None], *, per_unit: int = 1
 ) -> Operation:
     """Both in green threads of their own, `first` started first."""
-    spawn: Any = import_module("gossamer._core" if package.__name__ == "gossamer" else "gevent").spawn
+    spawn: Any = package.spawn
     spawn(_nothing).join()  # a thread's first hub costs milliseconds, which are not what is measured
 
     def run(units: int) -> None:

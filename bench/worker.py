@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Self
 
+from bench.cores import stay_on
 from bench.model import Cost, Operation, Side
 
 PATIENCE = 600.0
@@ -128,7 +129,7 @@ def prepare(side: Side) -> Operation | float:
 
 def _serve(connection: Connection, side: Side, core: int) -> None:
     """What the child process runs, until its parent hangs up."""
-    os.sched_setaffinity(0, {core})
+    stay_on(core)
     try:
         _answer(connection, side)
     except EOFError:

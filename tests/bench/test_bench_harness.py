@@ -7,6 +7,10 @@ import importlib
 import io
 import json
 import platform
+import shutil
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +19,8 @@ import pytest
 
 pytest.importorskip("tabulate", reason="the benchmarks' tables are made by tabulate, which is not installed here")
 
-from bench import document, solo, switching
-from bench.__main__ import main
+from bench import document, solo
+from bench.__main__ import TOPICS, main
 from bench.machine import Machine
 from bench.pairs import Effort
 
@@ -57,6 +61,9 @@ def test_a_row_shows_medians_ratio_processor_time_and_which_requirements_are_rea
     assert cells_of(table, "known cost") == [
         *("known cost", "us", "2,000 (2,000 to 2,000)", "other", "8,000 (8,000 to 8,000)", "4.00x (4.00 to 4.00)"),
         *("4,000", "16,000", "4.00x (4.00 to 4.00)", "4x, 4.5x", "yes, no"),
+    ]
+    assert cells_of(table, "known processor time")[-3:] == [
+        *("1.50x (1.50 to 1.50)", "CPU at most 0.7 times, CPU at most 0.6 times", "yes, no"),
     ]
     assert cells_of(table, "known size") == [
         *("known size", "bytes", "10.0 (10.0 to 10.0)", "other", "55.0 (55.0 to 55.0)", "5.50x (5.50 to 5.50)"),
@@ -143,13 +150,58 @@ def test_wrong_arguments_are_one_clear_error(
     assert says in capsys.readouterr().err
 
 
-def test_every_row_of_switching_has_its_own_name_and_workloads_that_exist() -> None:
-    rows = switching.rows(1000)
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_row_has_its_own_name_and_workloads_that_exist(topic: str) -> None:
+    rows = importlib.import_module(topic).rows(1000)
     assert len({row.name for row in rows}) == len(rows)
     for row in rows:
         for side in (row.ours, row.peer):
             module, function = side.workload.split(":")
             assert callable(getattr(importlib.import_module(module), function))
+
+
+OUR_WORKLOADS = {
+    (side.workload, side.package or "-"): side.parameters
+    for topic in TOPICS
+    for row in importlib.import_module(topic).rows(1000)
+    for side in (row.ours, row.peer)
+    if side.package is None or side.package.startswith("gossamer")
+}
+
+
+@pytest.mark.parametrize(("workload", "package"), OUR_WORKLOADS)
+def test_each_of_our_workloads_runs_in_a_small_size(workload: str, package: str) -> None:
+    if workload.endswith("go_server") and shutil.which("go") is None:
+        pytest.skip("Go is not installed")
+    sizes = [f"{name}={min(value, 20)}" for name, value in OUR_WORKLOADS[workload, package].items()]
+    command = [sys.executable, "-m", "bench.solo", workload, package, *sizes, "--units", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def is_running(process: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_the_programs_that_a_workload_runs_end_with_it() -> None:
+    def descendants(of: str) -> set[int]:
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", of], capture_output=True, text=True)
+        return {int(line) for line in listed.stdout.split()}
+
+    code = "import os, signal; from bench import stock; stock.bare_calls(8); print('ready', flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as workload:
+        assert workload.stdout is not None
+        assert workload.stdout.readline() == b"ready\n"
+        programs = descendants(str(workload.pid))
+        assert programs
+        workload.kill()
+    ended = time.monotonic() + 30
+    while any(is_running(program) for program in programs):
+        assert time.monotonic() < ended
+        time.sleep(0.01)
 
 
 def test_a_workload_can_be_run_alone_for_a_profiler(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
-from bench.model import Cost, CostAtMost, Faster, Operation, Row, Side, ValueAtMost
+from bench.model import Cost, CostAtMost, CpuAtMost, Faster, Operation, Row, Side, ValueAtMost
 
 DISTRIBUTIONS = ("no-such-distribution",)
 
@@ -43,6 +43,13 @@ def rows(parked: int) -> list[Row]:
             _side("gossamer", "known_cost", nanoseconds=2_000_000),
             _side("other", "known_cost", nanoseconds=8_000_000),
             (Faster(4), Faster(4.5)),
+        ),
+        Row(
+            "known processor time",
+            "us",
+            _side("gossamer", "known_cost", nanoseconds=2_000_000),
+            _side("other", "known_cost", nanoseconds=3_000_000),
+            (CpuAtMost(0.7), CpuAtMost(0.6)),
         ),
         Row("known size", "bytes", small, large, (ValueAtMost(9),)),
         Row("known growth", "bytes", small, large, (CostAtMost(0.2),)),

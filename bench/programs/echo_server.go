@@ -1,0 +1,38 @@
+// The blocking-style echo server of bench/echo_servers.py, in Go: a goroutine for each connection.
+//
+// It prints the port that it listens on.
+package main
+
+import (
+	"fmt"
+	"net"
+)
+
+func serve(connection net.Conn) {
+	defer connection.Close()
+	buffer := make([]byte, 4096)
+	for {
+		count, err := connection.Read(buffer)
+		if err != nil {
+			return
+		}
+		if _, err = connection.Write(buffer[:count]); err != nil {
+			return
+		}
+	}
+}
+
+func main() {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	for {
+		connection, err := listener.Accept()
+		if err != nil {
+			panic(err)
+		}
+		go serve(connection)
+	}
+}
