@@ -1,8 +1,8 @@
 """The programs and terminal sessions of a document, to be run as a reader would.
 
 A block of Python that begins with a comment `# name.py` is a file of that name. A block `console` is a session: lines
-that begin with `$ ` are typed, the lines below each are what it prints. All files of a document lie in one folder, in
-which its sessions run, in order.
+that begin with `$ ` are typed, the lines below each are what it prints. Each session runs in a
+folder of its own, with all files of the document.
 
 What is printed is compared but for what differs from run to run: times (`1.02 s`), addresses of objects and process
 numbers; `...` stands for anything. A command that ends with `&` goes on beside those that follow: the next one is typed
@@ -86,7 +86,7 @@ def steps(session: Block) -> Iterator[Step]:
 
 
 class Terminal:
-    """Where the sessions of a document are typed: a folder with its programs, and a free port."""
+    """Where a session is typed: a folder with the programs of its document, and a free port."""
 
     def __init__(self, folder: Path, sources: dict[str, str]) -> None:
         self.folder = folder
@@ -111,7 +111,7 @@ class Terminal:
 
     def _foreground(self, step: Step) -> None:
         ended = subprocess.run(
-            ["bash", "-c", self._with_port(step.command)],
+            ["bash", "-c", self._typed(step.command)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -129,7 +129,7 @@ class Terminal:
         log = self.folder / ".output"
         with log.open("w") as output:
             process = subprocess.Popen(
-                ["bash", "-c", "exec " + self._with_port(step.command.removesuffix("&"))],
+                ["bash", "-c", "exec " + self._typed(step.command.removesuffix("&"))],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -154,6 +154,11 @@ class Terminal:
             assert process.poll() is None, f"ended, and printed\n{log.read_text()}"
             assert time.monotonic() < deadline, f"expected\n{expected}\nprinted\n{log.read_text()}"
             time.sleep(0.02)
+
+    def _typed(self, command: str) -> str:
+        """The command with the port that is free: `gossamer serve` takes 8000 without being told."""
+        serves = command.startswith("gossamer serve ") and "--bind" not in command
+        return self._with_port(f"{command} --bind 127.0.0.1:8000" if serves else command)
 
     def _with_port(self, text: str) -> str:
         return PORT.sub(str(self.port), text)

@@ -26,11 +26,16 @@ def name_of(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("document", documents(), ids=name_of)
-def test_the_sessions_of_a_document_print_what_it_says(document: Path, tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, programs(document))
-    for session in sessions(document):
-        terminal.run(session)
+EVERY_SESSION = [
+    pytest.param(document, session, id=f"{name_of(document)}:{session.line}")
+    for document in documents()
+    for session in sessions(document)
+]
+
+
+@pytest.mark.parametrize(("document", "session"), EVERY_SESSION)
+def test_a_session_prints_what_the_document_says(document: Path, session: Block, tmp_path: Path) -> None:
+    Terminal(tmp_path, programs(document)).run(session)
 
 
 @pytest.mark.parametrize("document", EVERY_DOCUMENT, ids=name_of)
