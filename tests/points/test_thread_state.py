@@ -12,6 +12,7 @@ import pytest
 from gossamer import _core
 from gossamer._core import getcurrent, greenlet, spawn
 from tests.support.children import output_of, run_child
+from tests.support.runtime import joined, turns
 
 
 @pytest.fixture(autouse=True)
@@ -179,6 +180,18 @@ def test_asyncio_runs_in_several_green_threads_with_the_group_off() -> None:
     for thread in threads:
         thread.join(60)
     assert [thread.value for thread in threads] == [True] * 3
+
+
+def test_a_callback_comes_to_the_hub_of_a_green_thread_with_a_state_of_its_own() -> None:
+    called: list[_core.greenlet] = []
+
+    def promise() -> _core.Promise:
+        return _core.Promise(callback=lambda: called.append(_core.getcurrent()))
+
+    for it in joined(spawn(promise), spawn(promise)):
+        it.keep()
+    turns()
+    assert called == [_core.get_hub()] * 2
 
 
 def test_a_raw_greenlet_sees_the_running_loop_of_its_thread() -> None:

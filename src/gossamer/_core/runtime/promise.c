@@ -7,7 +7,8 @@
    - A promise is kept from any thread. Between its being looked at and the wait for it no other thread can run, so
      that no keeping is missed.
    - Its callback runs on the hub greenlet of the thread that made it, if that still has a hub. The thread is
-     recognised by the number of its thread state: its address may be another's by then.
+     recognised by our own number of it: its address may be another's by then, and the number of its thread state
+     belongs, where asyncio goes by it, to the green thread that runs (own_state.h).
    - In a forked child the pool's threads are gone, and whoever has promised in their name has to see to it. */
 #include "hub.h"
 
@@ -17,8 +18,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *about, *callback;      /* callback: a callable, or NULL */
     struct wait_queue queue;
-    struct thread *maker;            /* maybe ended since */
-    uint64_t maker_id;
+    uint64_t maker;                  /* number of a thread that may have ended since */
     bool kept;
 } PromiseObject;
 
@@ -42,7 +42,7 @@ static struct hub *
 maker_hub(const PromiseObject *promise)
 {
     for (struct thread *thread = core.threads; thread != NULL; thread = thread->next)
-        if (thread == promise->maker && PyThreadState_GetID(thread->tstate) == promise->maker_id)
+        if (thread->number == promise->maker)
             return thread->hub;
     return NULL;
 }
@@ -93,8 +93,7 @@ Promise_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->about = Py_NewRef(about);
     if (hub != NULL) {
         self->callback = Py_NewRef(callback);
-        self->maker = hub->thread;
-        self->maker_id = PyThreadState_GetID(hub->thread->tstate);
+        self->maker = hub->thread->number;
     }
     core.promises++;
     return (PyObject *)self;

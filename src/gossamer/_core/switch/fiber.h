@@ -100,6 +100,7 @@ struct thread {
     int overflow_count;
     unsigned overflow_hand;
     struct thread *next, *previous;  /* core.threads */
+    uint64_t number;                 /* no other thread has it, before or after */
     bool moves_own_state;            /* switches ask whose own state is wanted (own_state.c); for good */
     struct green_thread_object *local_owner, *loop_owner;  /* whose is loaded; NULL: the OS thread's own */
     LocalState local;                /* the OS thread's own, while another is loaded */
@@ -121,6 +122,7 @@ struct core {
     PyObject *str_run_method;        /* _run, of subclasses of green threads */
     char *scratch;                   /* top of the stack on which slices are exchanged */
     struct thread *threads;
+    uint64_t threads_so_far;
     struct fiber *free_fibers;       /* bare */
     struct fiber *free_greenlets;    /* with an object of exactly Greenlet_Type */
     int free_greenlet_count;

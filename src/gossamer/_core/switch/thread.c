@@ -23,6 +23,7 @@ threads_link(struct thread *thread)
     if (thread->next != NULL)
         thread->next->previous = thread;
     core.threads = thread;
+    thread->number = ++core.threads_so_far;
 }
 
 static void
