@@ -38,7 +38,7 @@ format: environment
 
 environment:
 	@tools/debian-packages build test
-	@"$(PYTHON)" tools/environment.py .venv --group test --group lint
+	@"$(PYTHON)" tools/environment.py .venv --group test --group gevent --group lint
 
 bench:
 	@tools/debian-packages build bench

@@ -16,7 +16,15 @@ from bench.machine import Machine
 from bench.model import NotRun, Row
 from bench.pairs import QUICK, THOROUGH, Effort, measure
 
-TOPICS = ("bench.switching", "bench.runtime", "bench.growth", "bench.sync", "bench.stock", "bench.echo")
+TOPICS = (
+    "bench.switching",
+    "bench.gevent_wheel",
+    "bench.runtime",
+    "bench.growth",
+    "bench.sync",
+    "bench.stock",
+    "bench.echo",
+)
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 

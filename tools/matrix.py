@@ -235,7 +235,10 @@ def commands(
 ) -> Iterator[tuple[list[str], dict[str, str]]]:
     """What a run consists of: each command with the variables that it needs."""
     arguments = [f"--setup-arg={argument}" for argument in mode.setup_arguments]
-    make = [interpreter.command[-1], str(ROOT / "tools" / "environment.py"), str(home), "--group=test", *arguments]
+    # gevent has wheels for release builds only.
+    groups = ["test"] if interpreter.debug or interpreter.free_threaded else ["test", "gevent"]
+    arguments += [f"--group={group}" for group in groups]
+    make = [interpreter.command[-1], str(ROOT / "tools" / "environment.py"), str(home), *arguments]
     yield make, dict(SANITIZER_OPTIONS)
     suite = [str(home / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider", *SLOW, *pytest_arguments]
     yield suite, test_environment(interpreter, mode)

@@ -27,11 +27,13 @@ same thread and go on from there when somebody switches back. Nothing is schedul
 * `stacks()` shows the Python stack of every greenlet, `counts()` how many there are in which state: for debugging.
 * The `GREENLET_USE_...` constants, all True, answer programs that ask what an implementation supports: garbage
   collection of parked greenlets, tracing, a `contextvars` context for each greenlet, threads.
+* `get_include()` is where C, C++ and Cython extensions find the header `greenlet/greenlet.h`.
 
-The attributes are the native core's own objects, `stacks` excepted; their docstrings say the details.
+The classes and most functions are the native core's own objects; their docstrings say the details.
 """
 
 from gossamer._core import GreenletExit, counts, error, getcurrent, gettrace, greenlet, settrace
+from gossamer._include import get_include
 from gossamer._stacks import stacks
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "GreenletExit",
     "counts",
     "error",
+    "get_include",
     "getcurrent",
     "gettrace",
     "greenlet",

@@ -19,7 +19,17 @@ core_getcurrent(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return Py_NewRef((PyObject *)thread->current->object);
 }
 
+/* The capsule is no ordinary attribute, so that it is known when an extension asks for it. */
+static PyObject *
+core_getattr(PyObject *Py_UNUSED(module), PyObject *name)
+{
+    if (PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, "_C_API") == 0)
+        return c_api_capsule();
+    return PyErr_Format(PyExc_AttributeError, "module 'gossamer._core' has no attribute %R", name);
+}
+
 static PyMethodDef functions[] = {
+    {"__getattr__", core_getattr, METH_O, "The attribute _C_API: the capsule of the C interface. Raises AttributeError for others."},
     {"getcurrent", core_getcurrent, METH_NOARGS,
      "getcurrent()\n--\n\nThe greenlet that is running: the caller's."},
     {"settrace", core_settrace, METH_O,
@@ -93,11 +103,6 @@ core_exec(PyObject *module)
         return -1;
     if (strings_make() < 0 || exceptions_make(module) < 0 || greenlet_type_ready(module) < 0
         || runtime_ready(module) < 0 || points_ready(module) < 0)
-        return -1;
-    PyObject *capsule = c_api_capsule();
-    int result = PyModule_AddObjectRef(module, "_C_API", capsule);
-    Py_XDECREF(capsule);
-    if (result < 0)
         return -1;
     core.scratch = scratch_map();
     if (core.scratch == NULL) {

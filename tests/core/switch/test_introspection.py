@@ -260,6 +260,7 @@ def test_the_module_has_no_other_public_names() -> None:
         "GreenletExit",
         "counts",
         "error",
+        "get_include",
         "getcurrent",
         "gettrace",
         "greenlet",

@@ -124,6 +124,7 @@ hub_make(struct thread *thread)
     }
     if (first_hub() < 0)
         return NULL;
+    cxx_exceptions_look_for();
     struct hub *hub = calloc(1, sizeof *hub);
     ring_entry *entries = malloc(64 * sizeof *entries);
     if (hub == NULL || entries == NULL) {

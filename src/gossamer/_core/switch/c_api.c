@@ -77,11 +77,15 @@ static void *entries[12];
 PyObject *
 c_api_capsule(void)
 {
+    cxx_exceptions_look_for();
+    if (core.c_api != NULL)
+        return Py_NewRef(core.c_api);
     void *const filled[] = {
         &Greenlet_Type, core.error, core.greenlet_exit, api_new, api_get_current, api_throw,
         api_switch, api_set_parent, api_main, api_started, api_active, api_get_parent,
     };
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
         entries[i] = filled[i];
-    return PyCapsule_New(entries, "greenlet._C_API", NULL);
+    core.c_api = PyCapsule_New(entries, "greenlet._C_API", NULL);
+    return Py_XNewRef(core.c_api);
 }

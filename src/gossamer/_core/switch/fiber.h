@@ -52,6 +52,12 @@ struct copied_slice {
     char bytes[];
 };
 
+/* What the C++ runtime calls __cxa_eh_globals. */
+struct cxx_exceptions {
+    void *handled;
+    unsigned int uncaught;
+};
+
 struct fiber {
     void *sp;
     struct slot *slot;
@@ -70,6 +76,7 @@ struct fiber {
     _PyStackChunk *root_chunk;
     struct fiber *next, *previous;   /* thread->started; `next` links free fibers */
     struct wait wait;
+    struct cxx_exceptions cxx_exceptions;
 #ifdef __SANITIZE_ADDRESS__
     void *fake_stack;
 #endif
@@ -101,6 +108,7 @@ struct thread {
     unsigned overflow_hand;
     struct thread *next, *previous;  /* core.threads */
     uint64_t number;                 /* no other thread has it, before or after */
+    bool moves_cxx_exceptions;       /* there is a C++ runtime (cxx_exceptions.c); for good */
     bool moves_own_state;            /* switches ask whose own state is wanted (own_state.c); for good */
     struct green_thread_object *local_owner, *loop_owner;  /* whose is loaded; NULL: the OS thread's own */
     LocalState local;                /* the OS thread's own, while another is loaded */
@@ -120,6 +128,8 @@ struct core {
     PyObject *empty_tuple;
     PyObject *str_run;
     PyObject *str_run_method;        /* _run, of subclasses of green threads */
+    PyObject *c_api;                 /* the capsule */
+    struct cxx_exceptions *(*cxx_globals)(void);  /* the calling thread's, in the C++ runtime; NULL: not found yet */
     char *scratch;                   /* top of the stack on which slices are exchanged */
     struct thread *threads;
     uint64_t threads_so_far;
@@ -241,7 +251,13 @@ int greenlet_set_run(GreenletObject *greenlet, PyObject *run);
 PyObject *greenlet_new(PyObject *run, PyObject *parent);
 int greenlet_type_ready(PyObject *module);
 
+/* ---- cxx_exceptions.c ---- */
+/* If the C++ runtime has been loaded, its record of exceptions is one for each greenlet from now on. */
+void cxx_exceptions_look_for(void);
+void cxx_exceptions_exchange(struct fiber *leaving, struct fiber *target);
+
 /* ---- c_api.c ---- */
+/* For an extension that has been loaded: new reference, or NULL with MemoryError set. */
 PyObject *c_api_capsule(void);
 
 #endif

@@ -164,6 +164,7 @@ thread_make(void)
     }
     thread->tstate = PyThreadState_Get();
     thread->moves_own_state = core.green_threads_own_locals;
+    thread->moves_cxx_exceptions = core.cxx_globals != NULL;
     thread->main_slot.limits = stack_limits_of_thread(thread->tstate);
     main_slot_measure(&thread->main_slot);
     GreenletObject *object = greenlet_alloc(&Greenlet_Type);

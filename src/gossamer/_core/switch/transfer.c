@@ -106,7 +106,7 @@ swap_to(struct thread *thread, struct fiber *target)
     PyThreadState *tstate = thread->tstate;
     struct slot *slot = target->slot;
     python_state_save(&current->python, tstate);
-    if (unlikely(slot->occupant != target || moves_own_state(thread)))
+    if (unlikely(slot->occupant != target || moves_more(thread)))
         return swap_with_care(thread, target);
     python_state_load(&target->python, tstate, &slot->limits);
     become_current(thread, target, current->object);

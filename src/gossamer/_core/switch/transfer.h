@@ -30,18 +30,23 @@ arrive(struct thread *thread)
 /* own_state.c: loads the state that belongs to the green thread which `target` is part of. */
 void own_state_enter(struct thread *thread, const struct fiber *target);
 
-/* Most programs never see it true: see own_state.c. */
+/* Whether more moves than the interpreter's fields. Many programs never see it true. */
 static inline __attribute__((always_inline)) bool
-moves_own_state(const struct thread *thread)
+moves_more(const struct thread *thread)
 {
-    return thread->moves_own_state || loop_state_is_in_use(thread->tstate);
+    return (thread->moves_own_state | thread->moves_cxx_exceptions) || loop_state_is_in_use(thread->tstate);
 }
 
+/* Before thread->current changes. */
 static inline __attribute__((always_inline)) void
-state_load(struct thread *thread, const struct fiber *target, const StackLimits *limits)
+state_load(struct thread *thread, struct fiber *target, const StackLimits *limits)
 {
     python_state_load(&target->python, thread->tstate, limits);
-    if (unlikely(moves_own_state(thread)))
+    if (likely(!moves_more(thread)))
+        return;
+    if (thread->moves_cxx_exceptions)
+        cxx_exceptions_exchange(thread->current, target);
+    if (thread->moves_own_state || loop_state_is_in_use(thread->tstate))
         own_state_enter(thread, target);
 }
 

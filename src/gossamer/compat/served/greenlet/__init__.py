@@ -2,10 +2,11 @@
 
 A module of its own, not a second name for `gossamer.switching`: it is called `greenlet`, it has a version of
 greenlet's, and it is a package, because `greenlet._greenlet` is imported from it. Its classes and functions are
-Gossamer's own objects. `_C_API` is the capsule by which C extensions find the C interface.
+Gossamer's own objects. `_C_API` is the capsule by which C extensions find the C interface; the core answers for it each
+time, and so knows that an extension has been loaded.
 """
 
-from gossamer._core import _C_API
+from gossamer import _core
 from gossamer.compat._table import PACKAGES
 from gossamer.switching import (
     GREENLET_USE_CONTEXT_VARS,
@@ -36,3 +37,9 @@ __all__ = [
 ]
 
 __version__ = PACKAGES["greenlet"].version
+
+
+def __getattr__(name: str) -> object:
+    if name == "_C_API":
+        return _core._C_API
+    raise AttributeError(f"module 'greenlet' has no attribute {name!r}")
