@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.model import Faster, Operation, Row, Side
+from bench.worker import Unavailable
 
 DISTRIBUTIONS = ("gossamer", "greenlet", "gevent")
 
@@ -90,8 +91,10 @@ def _gevent(package: ModuleType) -> Any:
     """gevent, on the greenlets of that package."""
     if package.__name__ == "gossamer.compat":
         package.install(names=["greenlet"], children=False)
-    import gevent
-
+    try:
+        import gevent
+    except ImportError as error:
+        raise Unavailable(f"gevent can't be imported: {error}") from error
     return gevent
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import json
 import platform
@@ -173,6 +174,8 @@ OUR_WORKLOADS = {
 def test_each_of_our_workloads_runs_in_a_small_size(workload: str, package: str) -> None:
     if workload.endswith("go_server") and shutil.which("go") is None:
         pytest.skip("Go is not installed")
+    if workload.startswith("bench.gevent_wheel") and importlib.util.find_spec("gevent") is None:
+        pytest.skip("gevent is not installed: the dependency group `gevent` has it")
     sizes = [f"{name}={min(value, 20)}" for name, value in OUR_WORKLOADS[workload, package].items()]
     command = [sys.executable, "-m", "bench.solo", workload, package, *sizes, "--units", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
