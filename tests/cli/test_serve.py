@@ -151,6 +151,27 @@ def test_the_access_log_has_a_line_for_each_response() -> None:
         assert re.fullmatch(r'127\.0\.0\.1 - - \[.*\] "GET /a%22b\?c HTTP/1\.1" 200 \d+ "-" "-" 0\.\d+\n', line)
 
 
+def test_limits_are_options() -> None:
+    with serve("hello:app", "--limit", "request_line=100", "--limit", "idle=none") as served:
+        assert served.get("/" + "a" * 50)[0] == 200
+        assert served.get("/" + "a" * 200)[0] == 414
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("heads=5", "there is no 'heads', but request_line, head, "),
+        ("head", "head must be a number or 'none', not ''"),
+        ("head=none", "head must be a whole number, more than 0, not None"),
+        ("stall=-1", "stall must be a number, more than 0, or None, not -1"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(limit: str, reason: str) -> None:
+    ended = run_command([*MODULE, "serve", "--limit", limit, "hello:app"])
+    assert ended.status == 2
+    assert f"argument --limit: {reason}" in ended.err
+
+
 def test_workers_are_processes_that_share_the_port() -> None:
     with serve("hello:app", "--workers", "2") as served:
         seen: set[str] = set()

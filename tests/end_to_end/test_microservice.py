@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gossamer import _core
-from tests.http.serving import body_of, receive_all, status_of
+from tests.http.serving import Answer, answers, read_all
 from tests.support import servers
 from tests.support.scale import patience, scaled
 
@@ -86,11 +86,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(port: int, number: int) -> bytes:
-    """The whole response to one request, by blocking calls in a green thread."""
+def ask(port: int, number: int) -> Answer:
+    """The response to one request, by blocking calls in a green thread."""
     with servers.connected(port) as client:
         client.sendall(f"GET /{number} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
-        return receive_all(client)
+        return answers(read_all(client))[0]
 
 
 def test_a_thousand_requests_wait_for_four_things_each_at_the_same_time(
@@ -112,20 +112,18 @@ def test_a_thousand_requests_wait_for_four_things_each_at_the_same_time(
                 SLOW_URL=f"http://127.0.0.1:{slow_port.strip()}/",
             )
         )
-        found = re.search(r":(\d+)/", line)
-        assert found is not None, line
-        port = int(found[1])
-        assert status_of(ask(port, 0)) == "200 OK"
+        told = re.search(r":(\d+)/", line)
+        assert told is not None, line
+        port = int(told[1])
+        assert ask(port, 0).status == 200
         before, began = processor_seconds(process.pid), time.monotonic()
         clients = [_core.spawn(ask, port, number) for number in range(count)]
         for client in clients:
             client.join()
         seconds, processor = time.monotonic() - began, processor_seconds(process.pid) - before
         print(f"{count} requests in {seconds:.2f} s; the server used {processor:.2f} s of processor time")
-        answers = [client.value for client in clients]
-        assert [status_of(answer) for answer in answers] == ["200 OK"] * count
-        assert [body_of(answer).decode() for answer in answers] == [
-            f"/{number} 0 {number} True" for number in range(count)
-        ]
+        found = [client.value for client in clients]
+        assert [answer.status for answer in found] == [200] * count
+        assert [answer.body.decode() for answer in found] == [f"/{number} 0 {number} True" for number in range(count)]
         # one after another would take 1.2 s each
         assert seconds < count * 1.2 / 10

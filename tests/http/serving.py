@@ -1,89 +1,186 @@
-"""A server in the test's own process, in green threads, and clients that speak raw bytes to it."""
+"""A server in a child process, and raw connections to it.
 
-import contextlib
+The child runs source text that defines `application`. It prints its port, serves until SIGTERM, stops gracefully, and
+prints what it logged to its standard error. A crash or a hang is the child's.
+"""
+
+import signal
 import socket
-from collections.abc import Callable, Iterator
-from typing import Any
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPResponse
+from io import BytesIO
+from typing import IO, Any, cast
 
-from gossamer.http.server import Server
+from tests.support.children import ROOT
+from tests.support.scale import patience
 
-PATIENCE = 20.0
-"""Seconds a client waits; a test that needs them has failed."""
+PROGRAM = """
+import faulthandler, gc, os, resource, signal, socket, sys, time
+sys.path.insert(0, {root!r})
+faulthandler.enable()
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+from gossamer import _core
+from gossamer.http import *
+
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [environ['wsgi.input'].read() or b'hello']
+
+listener = None
+{source}
+
+listener = listener or socket.create_server(('127.0.0.1', 0))
+server = Server(application, [listener], {options})
+server.start()
+signal.signal(signal.SIGTERM, lambda *_: _core.spawn(server.stop, 20))
+print(listener.getsockname()[1] if listener.family != socket.AF_UNIX else 0, flush=True)
+server.serve_forever()
+assert server.open_connections == 0, server.stats()
+print('stopped', flush=True)
+"""
 
 
+@dataclass
 class Serving:
-    """A running server.
+    """A running server. `log` is what it logged, once it has been stopped."""
 
-    messages: what it logged.
-    """
-
-    def __init__(self, server: Server, address: tuple[str, int], messages: list[str]) -> None:
-        self.server = server
-        self.address = address
-        self.messages = messages
+    process: "subprocess.Popen[str]"
+    port: int
+    log: str = ""
+    sockets: list[socket.socket] = field(default_factory=list)
 
     def connect(self) -> socket.socket:
-        """A client's connection."""
-        return socket.create_connection(self.address, PATIENCE)
+        """A connection; it is closed with the server at the latest."""
+        client = socket.create_connection(("127.0.0.1", self.port), patience(30))
+        self.sockets.append(client)
+        return client
 
-    def exchange(self, *parts: bytes, end: bool = False) -> bytes:
-        """Send the parts on a connection of its own and return everything that comes until it is closed.
-
-        end: say that nothing more will be sent.
-        """
+    def ask(self, *pieces: bytes) -> bytes:
+        """Send the pieces on a new connection, and return all that comes until the server closes it."""
         with self.connect() as client:
-            with contextlib.suppress(ConnectionError):
-                for part in parts:
-                    client.sendall(part)
-                if end:
-                    client.shutdown(socket.SHUT_WR)
-            return receive_all(client)
+            for piece in pieces:
+                client.sendall(piece)
+            return read_all(client)
 
-    def get(self, path: str = "/", *headers: str) -> bytes:
-        """The whole response to a GET on a connection of its own."""
-        lines = [f"GET {path} HTTP/1.1", "Host: test", "Connection: close", *headers, "", ""]
-        return self.exchange("\r\n".join(lines).encode("latin-1"))
+    def get(self, path: str = "/", **headers: str) -> "Answer":
+        """The answer to a simple request."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return answers(self.ask(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n".encode()))[0]
 
+    def stop(self) -> str:
+        """Stop it gracefully, insist on a clean end, and return what it logged."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.end()
 
-def receive_all(client: socket.socket) -> bytes:
-    """What comes until the other end closes, or resets, the connection."""
-    received = b""
-    with contextlib.suppress(ConnectionResetError):
-        while data := client.recv(65536):
-            received += data
-    return received
-
-
-def receive_until(client: socket.socket, ending: bytes) -> bytes:
-    """What comes up to and with `ending`."""
-    received = b""
-    while not received.endswith(ending):
-        data = client.recv(65536)
-        assert data, received
-        received += data
-    return received
+    def end(self) -> str:
+        """Wait for the clean end of one that is being stopped, and return what it logged."""
+        try:
+            out, self.log = self.process.communicate(timeout=patience(60))
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            out, self.log = self.process.communicate(timeout=patience(10))
+        assert (self.process.returncode, out) == (0, "stopped\n"), f"{self.process.returncode} {out}\n{self.log}"
+        return self.log
 
 
-def body_of(response: bytes) -> bytes:
-    """The body of a response that is not chunked."""
-    return response.partition(b"\r\n\r\n")[2]
+@contextmanager
+def serving(source: str = "", options: str = "") -> Iterator[Serving]:
+    """A server of what `source` defines: `application`, and `listener` if it is to be another one.
 
-
-def status_of(response: bytes) -> str:
-    """The status line, without the version."""
-    return response.partition(b"\r\n")[0].decode().partition(" ")[2]
-
-
-@contextlib.contextmanager
-def serving(application: Callable[..., Any], **settings: Any) -> Iterator[Serving]:
-    """Serve on a free port until the block ends."""
-    messages: list[str] = []
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    server = Server(application, [listener], log=messages.append, **settings)
-    address = listener.getsockname()
-    server.start()
+    options: further arguments of `Server`, as source text. By the end it is stopped, if it has not been before, and has
+    to end cleanly.
+    """
+    program = PROGRAM.format(root=str(ROOT), source=textwrap.dedent(source), options=options)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
-        yield Serving(server, address, messages)
+        line = cast("IO[str]", process.stdout).readline()
+        assert line, process.communicate(timeout=patience(30))[1]
+        server = Serving(process, int(line))
+        try:
+            yield server
+        finally:
+            for client in server.sockets:
+                client.close()
+        if process.returncode is None:
+            server.stop()
     finally:
-        server.stop(grace=5.0)
-        assert server.connections == set()
+        process.kill()
+        process.communicate()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response, decoded. `raw_headers` are its names in lower case and its values."""
+
+    status: int
+    reason: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class _Source:
+    """What http.client reads from instead of a socket."""
+
+    def __init__(self, file: BytesIO) -> None:
+        self.file = file
+
+    def makefile(self, *_: Any) -> "_Source":
+        return self
+
+    def close(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def answers(data: bytes, *methods: str) -> list[Answer]:
+    """The responses in `data`, to requests with these methods (GET where there are fewer).
+
+    Interim responses (100 Continue) are left out. Raises AssertionError if anything else than whole responses is there.
+    """
+    file = BytesIO(data)
+    found: list[Answer] = []
+    while file.tell() < len(data):
+        method = methods[len(found)] if len(found) < len(methods) else "GET"
+        response = HTTPResponse(cast("socket.socket", _Source(file)), method=method)
+        response.begin()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        found.append(Answer(response.status, response.reason, headers, response.read()))
+    return found
+
+
+def read_all(client: socket.socket) -> bytes:
+    """All that comes until the end, or until the connection is reset."""
+    parts = []
+    try:
+        while part := client.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def read_until(client: socket.socket, end: bytes) -> bytes:
+    """All that comes up to and with `end`, byte by byte."""
+    data = b""
+    while not data.endswith(end):
+        byte = client.recv(1)
+        assert byte, data
+        data += byte
+    return data

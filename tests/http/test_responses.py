@@ -1,329 +1,548 @@
 """What applications may answer, and what the server makes of it (PEP 3333)."""
 
-import io
-import os
-import socket
-import time
-import wsgiref.util
-import wsgiref.validate
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gossamer import _core
-from gossamer.http.limits import Limits
-from tests.http.serving import body_of, receive_all, serving, status_of
+from tests.http.serving import Answer, Serving, answers, read_all, serving
 
-Application = Callable[[dict[str, Any], Any], Any]
+APPLICATIONS = """
+import io, os, tempfile, time
+
+closed = []
+big = b'0123456789abcdef' * 65536
+file = tempfile.NamedTemporaryFile()
+file.write(big)
+file.flush()
+
+class Closing:
+    def __init__(self, parts):
+        self.parts = iter(parts)
+    def __iter__(self):
+        return self
+    def __next__(self):
+        part = next(self.parts)
+        if isinstance(part, Exception):
+            raise part
+        return part
+    def close(self):
+        closed.append('closed')
+
+def start(start_response, status='200 OK', headers=()):
+    return start_response(status, [('Content-Type', 'text/plain'), *headers])
+
+def one(environ, start_response):
+    start(start_response)
+    return [b'hello']
+def none(environ, start_response):
+    start(start_response)
+    return []
+def two(environ, start_response):
+    start(start_response)
+    return [b'hel', b'', b'lo']
+def pair(environ, start_response):
+    start(start_response)
+    return (b'hello',)
+def large(environ, start_response):
+    start(start_response)
+    return [big, b'end']
+def generated(environ, start_response):
+    start(start_response)
+    yield b''
+    yield b'hel'
+    yield b'lo'
+def generated_late(environ, start_response):
+    yield b''
+    start(start_response)
+    yield b'hello'
+def generated_large(environ, start_response):
+    start(start_response)
+    for _ in range(4):
+        yield big
+def declared(environ, start_response):
+    start(start_response, headers=[('Content-Length', '5')])
+    return Closing([b'hel', b'lo'])
+def written(environ, start_response):
+    write = start(start_response)
+    write(b'hel')
+    write(b'lo')
+    return [b'!']
+def written_declared(environ, start_response):
+    write = start(start_response, headers=[('Content-Length', '6')])
+    write(b'hel')
+    write(b'lo')
+    return [b'!']
+def nothing(environ, start_response):
+    start_response('204 No Content', [])
+    return [b'dropped']
+def unchanged(environ, start_response):
+    start_response('304 Not Modified', [('ETag', 'x')])
+    return Closing([b'dropped'])
+def own_date(environ, start_response):
+    start_response('200 OK', [('Date', 'Thu, 01 Jan 1970 00:00:00 GMT'), ('SERVER', 'mine')])
+    return [b'x']
+def twice_the_same(environ, start_response):
+    start_response('200 OK', [('Set-Cookie', 'a=1'), ('Set-Cookie', 'b=2')])
+    return [b'x']
+def latin(environ, start_response):
+    start_response('200 Sch\\xf6n', [('X', '\\xe9\\t1')])
+    return [b'x']
+def closes(environ, start_response):
+    start(start_response, headers=[('Connection', 'close')])
+    return [b'x']
+def keeps(environ, start_response):
+    start_response('200 OK', [('connection', 'keep-alive'), ('X', 'y')])
+    return [b'x']
+def own_types(environ, start_response):
+    import collections
+    class Text(str):
+        pass
+    pair = collections.namedtuple('Pair', 'name value')
+    start_response(Text('200 Fine'), [pair(Text('X'), Text('y')), pair('Content-Length', Text('1'))])
+    return [b'x']
+def replaced(environ, start_response):
+    start_response('200 OK', [('X', '1')])
+    try:
+        raise ValueError('first')
+    except ValueError:
+        import sys
+        start_response('500 Replaced', [('Y', '2')], sys.exc_info())
+    return [b'replaced']
+def replaced_too_late(environ, start_response):
+    import sys
+    start_response('200 OK', [('Content-Length', '10')])
+    yield b'hello'
+    try:
+        raise ValueError('too late')
+    except ValueError:
+        start_response('500 Replaced', [], sys.exc_info())
+    yield b'never'
+def whole_file(environ, start_response):
+    start(start_response)
+    return environ['wsgi.file_wrapper'](open(file.name, 'rb'))
+def part_of_a_file(environ, start_response):
+    start(start_response, headers=[('Content-Length', '7')])
+    opened = open(file.name, 'rb')
+    opened.seek(5)
+    return environ['wsgi.file_wrapper'](opened, 3)
+def not_a_file(environ, start_response):
+    start(start_response)
+    return environ['wsgi.file_wrapper'](io.BytesIO(big))
+def closed_wrapper(environ, start_response):
+    start(start_response)
+    class Closed(io.FileIO):
+        def close(self):
+            if not self.closed:
+                closed.append('closed')
+            super().close()
+    return environ['wsgi.file_wrapper'](Closed(file.name))
+def empty_file(environ, start_response):
+    start(start_response)
+    return environ['wsgi.file_wrapper'](open('/dev/null', 'rb'))
+def pipe(environ, start_response):
+    start(start_response)
+    reading, writing = os.pipe()
+    os.write(writing, b'through a pipe')
+    os.close(writing)
+    return environ['wsgi.file_wrapper'](os.fdopen(reading, 'rb'))
+def closing(environ, start_response):
+    start(start_response)
+    return Closing([b'hello'])
+def closing_failed(environ, start_response):
+    start(start_response, headers=[('Content-Length', '10')])
+    return Closing([b'hello', KeyError('in the middle')])
+def close_fails(environ, start_response):
+    start(start_response)
+    class Fails(Closing):
+        def close(self):
+            raise KeyError('close')
+    return Fails([b'hello'])
+
+def close_exits(environ, start_response):
+    start(start_response)
+    class Exits(Closing):
+        def close(self):
+            raise SystemExit('close')
+    return Exits([b'hello'])
+
+def raises(environ, start_response):
+    raise KeyError('before')
+def raises_after_start(environ, start_response):
+    start(start_response)
+    raise KeyError('after')
+def raises_while_chunked(environ, start_response):
+    start(start_response)
+    yield b'hello'
+    raise KeyError('chunked')
+def exits(environ, start_response):
+    raise SystemExit(3)
+def never_starts(environ, start_response):
+    return [b'hello']
+def never_starts_empty(environ, start_response):
+    return []
+def starts_twice(environ, start_response):
+    start(start_response)
+    start(start_response)
+    return [b'hello']
+def returns_none(environ, start_response):
+    start(start_response)
+def returns_str(environ, start_response):
+    start(start_response)
+    return 'hello'
+def returns_bytes(environ, start_response):
+    start(start_response)
+    return b'hello'
+def yields_str(environ, start_response):
+    start(start_response)
+    yield 'hello'
+def list_of_str(environ, start_response):
+    start(start_response)
+    return ['hello']
+def writes_str(environ, start_response):
+    start(start_response)('hello')
+    return []
+def bytes_status(environ, start_response):
+    start_response(b'200 OK', [])
+    return []
+def number_status(environ, start_response):
+    start_response(200, [])
+    return []
+def bare_status(environ, start_response):
+    start_response('200', [])
+    return []
+def interim_status(environ, start_response):
+    start_response('101 Switching Protocols', [])
+    return []
+def broken_status(environ, start_response):
+    start_response('200 OK\\r\\nX: y', [])
+    return []
+def headers_tuple(environ, start_response):
+    start_response('200 OK', (('X', 'y'),))
+    return []
+def header_list(environ, start_response):
+    start_response('200 OK', [['X', 'y']])
+    return []
+def header_number(environ, start_response):
+    start_response('200 OK', [('X', 5)])
+    return []
+def header_bytes(environ, start_response):
+    start_response('200 OK', [('X', b'y')])
+    return []
+def header_wide(environ, start_response):
+    start_response('200 OK', [('X', '\\u20ac')])
+    return []
+def header_injection(environ, start_response):
+    start_response('200 OK', [('X', 'y\\r\\nSet-Cookie: evil')])
+    return []
+def header_line_feed(environ, start_response):
+    start_response('200 OK', [('X', 'y\\nSet-Cookie: evil')])
+    return []
+def header_null(environ, start_response):
+    start_response('200 OK', [('X', 'y\\0')])
+    return []
+def name_injection(environ, start_response):
+    start_response('200 OK', [('X\\r\\nY', 'z')])
+    return []
+def name_space(environ, start_response):
+    start_response('200 OK', [('X Y', 'z')])
+    return []
+def name_empty(environ, start_response):
+    start_response('200 OK', [('', 'z')])
+    return []
+def hop_by_hop(environ, start_response):
+    start_response('200 OK', [('Transfer-encoding', 'chunked')])
+    return []
+def upgrade(environ, start_response):
+    start_response('200 OK', [('Upgrade', 'h2c')])
+    return []
+def keep_alive(environ, start_response):
+    start_response('200 OK', [('Keep-Alive', 'timeout=5')])
+    return []
+def length_twice(environ, start_response):
+    start_response('200 OK', [('Content-Length', '1'), ('content-length', '1')])
+    return [b'x']
+def length_negative(environ, start_response):
+    start_response('200 OK', [('Content-Length', '-1')])
+    return [b'x']
+def headers_huge(environ, start_response):
+    start_response('200 OK', [('X', 'y' * 200000)])
+    return [b'x']
+def too_long(environ, start_response):
+    start(start_response, headers=[('Content-Length', '5')])
+    return [b'hello world']
+def too_long_in_parts(environ, start_response):
+    start(start_response, headers=[('Content-Length', '5')])
+    return iter([b'hel', b'lo', b' world'])
+def too_short(environ, start_response):
+    start(start_response, headers=[('Content-Length', '50')])
+    return [b'hello']
+
+def application(environ, start_response):
+    path = environ['PATH_INFO'][1:]
+    if path == 'closed':
+        start_response('200 OK', [])
+        count = len(closed)
+        closed.clear()
+        return [b'%d' % count]
+    return globals()[path](environ, start_response)
+"""
+BIG = b"0123456789abcdef" * 65536
 
 
-def answering(
-    body: Callable[[], Any], status: str = "200 OK", headers: list[tuple[str, str]] | None = None
-) -> Application:
-    """An application that answers with what `body` makes."""
-
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response(status, headers or [])
-        return body()
-
-    return application
+@pytest.fixture(scope="module")
+def server() -> Iterator[Serving]:
+    with serving(APPLICATIONS) as running:
+        yield running
 
 
-def response_to(
-    application: Application, *headers: str, method: str = "GET", version: str = "1.1"
-) -> tuple[bytes, list[str]]:
-    """The response to one request, and what the server logged."""
-    request = "\r\n".join([f"{method} / HTTP/{version}", "Host: test", "Connection: close", *headers, "", ""])
-    with serving(application) as served:
-        return served.exchange(request.encode()), served.messages
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[Serving]:
+    """One that has nothing to log."""
+    with serving(APPLICATIONS) as running:
+        yield running
+    assert running.log == ""
 
 
-def test_a_validated_application_finds_nothing_to_complain_of() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        wsgiref.util.setup_testing_defaults({})
-        assert environ["wsgi.input"].read(3) == b"abc"
-        assert environ["wsgi.input"].readline() == b"d\n"
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"one", b"two"]
-
-    with serving(wsgiref.validate.validator(application)) as served:
-        answer = served.exchange(b"POST / HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 5\r\n\r\nabcd\n")
-        assert status_of(answer) == "200 OK"
-        assert served.messages == []
+def ask(server: Serving, path: str, method: str = "GET", version: str = "1.1") -> tuple[bytes, Answer]:
+    """The answer on a connection of its own, its head as it came."""
+    data = server.ask(f"{method} /{path} HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    (answer,) = answers(data, method)
+    return data.partition(b"\r\n\r\n")[0] + b"\r\n", answer
 
 
-def test_a_single_part_is_sent_with_its_length() -> None:
-    answer, _ = response_to(answering(lambda: [b"hello"]))
-    assert b"Content-Length: 5\r\n" in answer
-    assert body_of(answer) == b"hello"
+def two_requests(path: str, method: str = "GET") -> bytes:
+    """One for the path, and another that is the last on the connection."""
+    first = f"{method} /{path} HTTP/1.1\r\nHost: a\r\n\r\n"
+    return f"{first}GET /one HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
 
 
-def test_several_parts_are_chunked() -> None:
-    answer, _ = response_to(answering(lambda: iter([b"hello", b"", b" world"])))
-    assert b"Transfer-Encoding: chunked" in answer
-    assert body_of(answer) == b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
-
-
-def test_several_parts_end_with_the_connection_for_http_1_0() -> None:
-    answer, _ = response_to(answering(lambda: iter([b"hello", b" world"])), version="1.0")
-    assert b"chunked" not in answer
-    assert body_of(answer) == b"hello world"
-
-
-def test_no_parts_are_an_empty_body() -> None:
-    answer, _ = response_to(answering(list))
-    assert b"Content-Length: 0" in answer
-
-
-@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_some_statuses_have_no_body(status: str) -> None:
-    answer, _ = response_to(answering(lambda: [b"unwanted"], status))
-    assert status_of(answer) == status
-    assert body_of(answer) == b""
-    assert b"Content-Length" not in answer
-
-
-def test_head_is_answered_without_the_body() -> None:
-    answer, messages = response_to(answering(lambda: [b"hello"], headers=[("Content-Length", "5")]), method="HEAD")
-    assert b"Content-Length: 5" in answer
-    assert body_of(answer) == b""
-    assert messages == []
-
-
-def test_what_write_is_given_comes_before_what_is_returned() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        write = start_response("200 OK", [("Content-Length", "10")])
-        write(b"first")
-        return [b" last"]
-
-    assert body_of(response_to(application)[0]) == b"first last"
-
-
-def test_date_and_server_are_sent_unless_the_application_does() -> None:
-    answer, _ = response_to(answering(list))
-    assert b"\r\nServer: gossamer\r\n" in answer
-    assert b" GMT\r\n" in answer
-    answer, _ = response_to(answering(list, headers=[("Server", "own"), ("Date", "today")]))
-    assert answer.count(b"Server:") == answer.count(b"Date:") == 1
-
-
-def test_the_returned_object_is_closed() -> None:
-    closed = []
-
-    class Body:
-        def __iter__(self) -> Iterator[bytes]:
-            yield b"x"
-
-        def close(self) -> None:
-            closed.append(True)
-
-    response_to(answering(Body))
-    assert closed == [True]
-
-
-def test_a_file_is_sent_by_the_file_wrapper(tmp_path: Path) -> None:
-    content = os.urandom(3_000_000)
-    (tmp_path / "file").write_bytes(content)
-
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [])
-        return environ["wsgi.file_wrapper"]((tmp_path / "file").open("rb"))
-
-    answer, messages = response_to(application)
-    assert b"Content-Length: 3000000" in answer
-    assert body_of(answer) == content
-    assert messages == []
-
-
-def test_what_is_no_real_file_is_sent_by_the_file_wrapper_too() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [("Content-Length", "5")])
-        return environ["wsgi.file_wrapper"](io.BytesIO(b"hello"))
-
-    assert body_of(response_to(application)[0]) == b"hello"
-
-
-def test_an_error_is_logged_with_its_traceback_and_answered_with_500() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        raise LookupError("no such thing")
-
-    answer, messages = response_to(application)
-    assert status_of(answer) == "500 Internal Server Error"
-    assert "LookupError: no such thing" in messages[0]
-    assert "in application" in messages[0]
-
-
-def test_an_error_in_the_middle_of_a_body_breaks_it_off() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [])
-        yield b"begun"
-        raise LookupError("no such thing")
-
-    answer, messages = response_to(application)
-    assert body_of(answer) == b"5\r\nbegun\r\n"
-    assert "LookupError" in messages[0]
-
-
-def test_an_application_may_replace_its_response_until_it_is_sent() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [("X-First", "1")])
-        try:
-            raise ValueError
-        except ValueError as error:
-            start_response("418 I'm a teapot", [], (type(error), error, error.__traceback__))
-        return [b"tea"]
-
-    answer, _ = response_to(application)
-    assert status_of(answer) == "418 I'm a teapot"
-    assert b"X-First" not in answer
-
-
-BROKEN: dict[str, tuple[Application, str]] = {
-    "no start_response": (lambda environ, start_response: [b""], "did not call start_response"),
-    "two calls": (lambda environ, start: [start("200 OK", []), start("200 OK", [])], "called twice"),
-    "text for bytes": (answering(lambda: ["text"]), "a body consists of bytes, not str"),
-    "a status that is none": (answering(list, "fine"), "three digits"),
-    "a line end in a status": (answering(list, "200 OK\r\nX: 1"), "control characters"),
-    "a line end in a value": (answering(list, headers=[("X", "1\r\nY: 2")]), "line ends"),
-    "a name that is none": (answering(list, headers=[("X Y", "1")]), "is not a name of a header field"),
-    "a field of the server's": (answering(list, headers=[("Connection", "close")]), "is the server's to send"),
-    "a number for a value": (answering(list, headers=[("X", 1)]), "must be str"),  # type: ignore[list-item]
-    "headers in a tuple": (lambda environ, start: [start("200 OK", ())], "headers must be a list"),
-    "a length that is none": (answering(list, headers=[("Content-Length", "many")]), "must be a number"),
-    "characters that cannot be sent": (answering(list, headers=[("X", "\u20ac")]), "ISO-8859-1"),
+WHOLE = {
+    "one": b"hello",
+    "none": b"",
+    "two": b"hello",
+    "pair": b"hello",
+    "large": BIG + b"end",
+    "declared": b"hello",
+    "written_declared": b"hello!",
+    "whole_file": BIG,
+    "part_of_a_file": BIG[5:12],
+}
+OPEN_ENDED = {
+    "generated": b"hello",
+    "generated_late": b"hello",
+    "generated_large": BIG * 4,
+    "written": b"hello!",
+    "not_a_file": BIG,
+    "closing": b"hello",
+    "pipe": b"through a pipe",
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
-def test_what_pep_3333_forbids_is_logged_and_answered_with_500(what: str) -> None:
-    application, reason = BROKEN[what]
-    answer, messages = response_to(application)
-    assert status_of(answer) == "500 Internal Server Error"
-    assert reason in messages[0]
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("path", WHOLE)
+def test_a_body_of_known_length_is_sent_with_its_length(quiet: Serving, path: str, version: str) -> None:
+    _, answer = ask(quiet, path, version=version)
+    assert (answer.status, answer.reason, answer.body) == (200, "OK", WHOLE[path])
+    assert answer.headers["content-length"] == str(len(WHOLE[path]))
+    assert "transfer-encoding" not in answer.headers
 
 
-def test_a_body_that_is_too_short_closes_the_connection_and_is_logged() -> None:
-    answer, messages = response_to(answering(lambda: [b"hello"], headers=[("Content-Length", "10")]))
-    assert body_of(answer) == b"hello"
-    assert "5 bytes shorter than its Content-Length" in messages[0]
+@pytest.mark.parametrize("path", OPEN_ENDED)
+def test_a_body_of_unknown_length_is_sent_in_chunks(quiet: Serving, path: str) -> None:
+    _, answer = ask(quiet, path)
+    assert (answer.status, answer.body) == (200, OPEN_ENDED[path])
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in answer.headers
 
 
-def test_a_body_that_is_too_long_is_not_sent_beyond_its_length() -> None:
-    answer, messages = response_to(answering(lambda: [b"hello", b"more"], headers=[("Content-Length", "5")]))
-    assert body_of(answer) == b"hello"
-    assert "longer than its Content-Length" in messages[0]
+@pytest.mark.parametrize("path", OPEN_ENDED)
+def test_to_http_1_0_it_is_ended_by_closing_the_connection(quiet: Serving, path: str) -> None:
+    request = f"GET /{path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode()
+    head, _, body = quiet.ask(request).partition(b"\r\n\r\n")
+    assert body == OPEN_ENDED[path]
+    assert b"Connection: close" in head and b"Transfer-Encoding" not in head
 
 
-def test_an_unread_body_is_out_of_the_way_of_the_next_request() -> None:
-    request = b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n%s\r\nhello"
-    with serving(answering(lambda: [b"ok"])) as served:
-        answer = served.exchange(request % b"", request % b"Connection: close\r\n")
-    assert answer.count(b"200 OK") == 2
+@pytest.mark.parametrize("path", [*WHOLE, *OPEN_ENDED])
+def test_head_has_no_body_and_the_connection_goes_on(quiet: Serving, path: str) -> None:
+    data = quiet.ask(two_requests(path, "HEAD"))
+    first, second = answers(data, "HEAD", "GET")
+    assert (first.status, first.body, second.body) == (200, b"", b"hello")
+    if path in WHOLE and path not in {"none", "empty_file"}:
+        assert first.headers["content-length"] == str(len(WHOLE[path]))
 
 
-def test_a_request_over_its_time_gets_503_and_the_others_go_on() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["PATH_INFO"] == "/slow":
-            time.sleep(30)
-        start_response("200 OK", [])
-        return [b"done"]
-
-    with serving(application, timeout=0.3) as served:
-        slow = _core.spawn(served.get, "/slow")
-        assert status_of(served.get("/")) == "200 OK"
-        slow.join()
-        assert status_of(slow.value) == "503 Service Unavailable"
-        assert "GET /slow took longer than 0.3 seconds" in served.messages[0]
+@pytest.mark.parametrize("path", [*WHOLE, *OPEN_ENDED])
+def test_after_a_whole_response_the_connection_goes_on(quiet: Serving, path: str) -> None:
+    data = quiet.ask(two_requests(path))
+    first, second = answers(data)
+    assert (first.body, second.body) == ((WHOLE | OPEN_ENDED)[path], b"hello")
 
 
-def test_a_client_that_never_reads_is_given_up() -> None:
-    ended = []
-
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [])
-        try:
-            for _ in range(1000):
-                yield b"x" * 1_000_000
-        finally:
-            ended.append(environ["PATH_INFO"])
-
-    with serving(application, limits=Limits(stall=0.3)) as served:
-        client = served.connect()
-        client.sendall(b"GET /never HTTP/1.1\r\nHost: t\r\n\r\n")
-        deadline = time.monotonic() + 20
-        while not ended and time.monotonic() < deadline:
-            time.sleep(0.05)
-        client.close()
-        assert ended == ["/never"]
+@pytest.mark.parametrize("path", ["nothing", "unchanged"])
+def test_204_and_304_have_no_body_and_the_connection_goes_on(quiet: Serving, path: str) -> None:
+    data = quiet.ask(two_requests(path))
+    first, second = answers(data)
+    assert (first.status, first.body, second.body) == (204 if path == "nothing" else 304, b"", b"hello")
+    assert "content-length" not in first.headers and "transfer-encoding" not in first.headers
 
 
-def test_a_reset_in_the_middle_of_a_response_is_nobodys_error() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        start_response("200 OK", [])
-        for _ in range(200):
-            yield b"x" * 100_000
-
-    with serving(application) as served:
-        client = served.connect()
-        client.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-        client.recv(1000)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        client.close()
-        while served.server.connections:
-            time.sleep(0.01)
-        assert served.messages == []
+def test_date_and_server_are_added(quiet: Serving) -> None:
+    _, answer = ask(quiet, "one")
+    assert answer.headers["server"].startswith("gossamer/")
+    assert answer.headers["date"].endswith(" GMT") and len(answer.headers["date"]) == 29
 
 
-def test_requests_are_served_at_the_same_time() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        time.sleep(0.5)
-        start_response("200 OK", [])
-        return [environ["PATH_INFO"].encode()]
-
-    with serving(application) as served:
-        began = time.monotonic()
-        clients = [_core.spawn(served.get, f"/{number}") for number in range(200)]
-        for client in clients:
-            client.join()
-        assert [body_of(client.value) for client in clients] == [b"/%d" % number for number in range(200)]
-        assert time.monotonic() - began < 50.0
+def test_the_applications_own_date_and_server_are_kept(quiet: Serving) -> None:
+    head, answer = ask(quiet, "own_date")
+    assert head.lower().count(b"\r\ndate:") == head.lower().count(b"\r\nserver:") == 1
+    assert (answer.headers["date"], answer.headers["server"]) == ("Thu, 01 Jan 1970 00:00:00 GMT", "mine")
 
 
-def test_stopping_lets_what_is_under_way_finish_and_closes_idle_connections() -> None:
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        time.sleep(0.3)
-        start_response("200 OK", [])
-        return [b"finished"]
-
-    with serving(application) as served:
-        idle = served.connect()
-        busy = served.connect()
-        busy.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
-        while not served.server.active:
-            time.sleep(0.01)
-        served.server.stop(grace=10)
-        assert receive_all(idle) == b""
-        answer = receive_all(busy)
-        assert body_of(answer) == b"finished"
-        with pytest.raises(ConnectionRefusedError):
-            served.connect()
-        idle.close()
-        busy.close()
+def test_headers_of_one_name_are_sent_in_order(quiet: Serving) -> None:
+    assert b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n" in ask(quiet, "twice_the_same")[0]
 
 
-def test_the_figures_tell_what_the_server_does() -> None:
-    seen = []
+def test_latin_1_is_sent_as_it_is(quiet: Serving) -> None:
+    head, _ = ask(quiet, "latin")
+    assert head.startswith(b"HTTP/1.1 200 Sch\xf6n\r\nX: \xe9\t1\r\n")
 
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        seen.append(environ["gossamer.server"].stats())
-        start_response("200 OK", [])
-        return []
 
-    with serving(application) as served:
-        served.get("/first")
-        served.get("/second")
-    assert [figures["total_requests"] for figures in seen] == [0, 1]
-    assert seen[1]["active_requests"] == 1
-    assert [request["path"] for request in seen[1]["slow_requests"]] == ["/second"]
+def test_an_application_may_ask_for_the_connection_to_be_closed(quiet: Serving) -> None:
+    (answer,) = answers(quiet.ask(b"GET /closes HTTP/1.1\r\nHost: a\r\n\r\n"))
+    assert answer.headers["connection"] == "close"
+
+
+def test_that_an_application_wants_to_keep_the_connection_is_the_servers_to_tell(quiet: Serving) -> None:
+    first, second = answers(quiet.ask(two_requests("keeps")))
+    assert (first.headers["x"], second.body) == ("y", b"hello")
+    assert "connection" not in first.headers
+
+
+def test_status_and_headers_may_be_of_derived_types(quiet: Serving) -> None:
+    _, answer = ask(quiet, "own_types")
+    assert (answer.reason, answer.headers["x"], answer.body) == ("Fine", "y", b"x")
+
+
+def test_an_answer_may_be_replaced_before_it_is_sent(quiet: Serving) -> None:
+    _, answer = ask(quiet, "replaced")
+    assert (answer.status, answer.reason, answer.body, answer.headers["y"]) == (500, "Replaced", b"replaced", "2")
+    assert "x" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["closing", "declared", "unchanged", "closed_wrapper"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_result_is_closed_once(quiet: Serving, path: str, method: str) -> None:
+    ask(quiet, "closed")
+    ask(quiet, path, method)
+    assert ask(quiet, "closed")[1].body == b"1"
+
+
+def test_the_result_is_closed_when_the_client_goes_away(quiet: Serving, tmp_path: Path) -> None:
+    ask(quiet, "closed")
+    for _ in range(20):
+        with quiet.connect() as client:
+            client.sendall(b"GET /generated_large HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.recv(10)
+    assert ask(quiet, "one")[1].status == 200
+
+
+# ---- mistakes
+
+MISTAKES = {
+    "raises": "KeyError: 'before'",
+    "raises_after_start": "KeyError: 'after'",
+    "exits": "SystemExit: 3",
+    "never_starts": "has not called start_response()",
+    "never_starts_empty": "has not called start_response()",
+    "starts_twice": "start_response() was called before",
+    "returns_none": "'NoneType' object is not iterable",
+    "returns_str": "must be an iterable of bytes, not of str",
+    "returns_bytes": "must be an iterable of bytes, not of int",
+    "yields_str": "must be an iterable of bytes, not of str",
+    "list_of_str": "must be an iterable of bytes, not of str",
+    "writes_str": "write() takes bytes, not str",
+    "bytes_status": "the status must be a str, not bytes",
+    "number_status": "the status must be a str, not int",
+    "bare_status": "the status must be like '200 OK', not '200'",
+    "interim_status": "is no final status",
+    "broken_status": "the status must be like '200 OK'",
+    "headers_tuple": "the headers must be a list, not tuple",
+    "header_list": "each header must be a tuple",
+    "header_number": "the value of X must be a str, not int",
+    "header_bytes": "the value of X must be a str, not bytes",
+    "header_wide": "characters that Latin-1 has not",
+    "header_injection": "has a line break",
+    "header_line_feed": "has a line break",
+    "header_null": "has a line break or another control character",
+    "name_injection": "cannot be a header's name",
+    "name_space": "cannot be a header's name",
+    "name_empty": "cannot be a header's name",
+    "hop_by_hop": "an application cannot set it",
+    "upgrade": "an application cannot set it",
+    "keep_alive": "an application cannot set it",
+    "length_twice": "Content-Length is given twice",
+    "length_negative": "not a number of bytes: '-1'",
+    "headers_huge": "the headers are larger than",
+}
+
+
+@pytest.mark.parametrize("path", MISTAKES)
+def test_a_mistake_of_the_application_is_answered_with_500_and_logged_with_its_traceback(path: str) -> None:
+    with serving(APPLICATIONS) as server:
+        data = server.ask(two_requests(path))
+        first, second = answers(data)
+        assert (first.status, first.reason, second.body) == (500, "Internal Server Error", b"hello")
+        assert b"evil" not in data
+        log = server.stop()
+    assert f"gossamer: GET /{path}: the application failed\nTraceback (most recent call last):\n" in log
+    assert MISTAKES[path] in log
+    assert log.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("path", ["raises_while_chunked", "replaced_too_late", "closing_failed", "too_short"])
+def test_a_response_that_fails_half_way_is_cut_short_so_that_the_client_can_tell(path: str) -> None:
+    with serving(APPLICATIONS) as server:
+        data = server.ask(f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 2)
+        head, _, body = data.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n") and b"hello" in body
+        assert not body.endswith(b"0\r\n\r\n") and b"HTTP/1.1" not in body
+        assert ask(server, "one")[1].body == b"hello"
+        assert f"GET /{path}" in server.stop()
+
+
+@pytest.mark.parametrize("path", ["too_long", "too_long_in_parts"])
+def test_more_than_was_declared_is_not_sent_but_logged(path: str) -> None:
+    with serving(APPLICATIONS) as server:
+        first, second = answers(server.ask(two_requests(path)))
+        assert (first.body, second.body) == (b"hello", b"hello")
+        assert "more than its Content-Length of 5 bytes" in server.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "error"), [("close_fails", "KeyError: 'close'"), ("close_exits", "SystemExit: close")]
+)
+def test_an_error_of_close_is_logged_and_the_response_stands(path: str, error: str) -> None:
+    with serving(APPLICATIONS) as server:
+        first, second = answers(server.ask(two_requests(path)))
+        assert (first.body, second.body) == (b"hello", b"hello")
+        assert error in server.stop()
+
+
+def test_a_client_that_resets_the_connection_is_nobodys_error(server: Serving) -> None:
+    for _ in range(50):
+        with server.connect() as client:
+            client.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER: closing resets
+            client.sendall(b"GET /generated_large HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.recv(10)
+    assert ask(server, "one")[1].body == b"hello"
+    assert server.stop() == ""
+
+
+def test_a_slow_client_gets_all_of_a_large_response(quiet: Serving) -> None:
+    with quiet.connect() as client:
+        client.setsockopt(1, 8, 65536)  # SO_RCVBUF
+        client.sendall(b"GET /generated_large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        (answer,) = answers(read_all(client))
+    assert answer.body == BIG * 4

@@ -5,6 +5,8 @@ The process is made ready before anything of the application is imported: blocki
 grace period, and end with status 0.
 """
 
+from __future__ import annotations
+
 import argparse
 import functools
 import os
@@ -15,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from gossamer.cli._application import Application, ApplicationError, Target, load_application, parse_target
 from gossamer.cli._listen import (
@@ -32,6 +35,9 @@ from gossamer.cli._program import ProgramError
 from gossamer.cli._workers import Links, Workers
 from gossamer.cli.run import prepare
 
+if TYPE_CHECKING:
+    from gossamer.http.limits import Limits
+
 CANNOT_START = 2
 GRACE = 30.0
 """Seconds that requests under way have to finish."""
@@ -42,7 +48,12 @@ def main(arguments: Sequence[str]) -> int:
 
     0 after SIGTERM or SIGINT; 2, after one line on the standard error, if it cannot start.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.limits = limits_from(options.limit)
+    except ValueError as error:
+        parser.error(f"argument --limit: {error}")
     try:
         target = parse_target(options.application)
         address = parse_address(options.bind)
@@ -54,6 +65,24 @@ def main(arguments: Sequence[str]) -> int:
         return serve_alone(options, target, address)
     except (ApplicationError, ListenError, ProgramError) as error:
         return _cannot_start(error, verbose=options.verbose)
+
+
+def limits_from(settings: Sequence[str]) -> Limits | None:
+    """The limits that were given as NAME=VALUE. Raises ValueError that says what is wrong."""
+    if not settings:
+        return None
+    from gossamer.http.limits import Limits
+
+    values: dict[str, float | None] = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in Limits.__dataclass_fields__:
+            raise ValueError(f"there is no {name!r}, but {', '.join(Limits.__dataclass_fields__)}")
+        try:
+            values[name] = None if text == "none" else float(text) if "." in text else int(text)
+        except ValueError:
+            raise ValueError(f"{name} must be a number or 'none', not {text!r}") from None
+    return Limits(**values)  # type: ignore[arg-type] # judged there
 
 
 def raise_limit_of_open_files() -> None:
@@ -123,6 +152,7 @@ def run_server(
         [listener],
         access_log=CombinedLog() if options.access_log else None,
         timeout=options.timeout,
+        limits=options.limits,
         multiprocess=links is not None,
     )
     stopping = False
@@ -163,7 +193,7 @@ def _cannot_start(error: Exception, *, verbose: bool) -> int:
     return CANNOT_START
 
 
-def _positive(kind: type[int] | type[float], text: str) -> float:
+def _positive(kind: type[int | float], text: str) -> float:
     try:
         value = kind(text)
     except ValueError:
@@ -206,6 +236,14 @@ def _parser() -> argparse.ArgumentParser:
         type=functools.partial(_positive, float),
         default=GRACE,
         help=f"seconds that requests under way have when the server is stopped ({GRACE:.0f})",
+    )
+    parser.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="what clients may ask for, in bytes or seconds, such as head=16384, body=1000000 or idle=none; can be "
+        "given several times (help(gossamer.http.Limits) tells all)",
     )
     parser.add_argument("--verbose", action="store_true", help="show the traceback if the application cannot be loaded")
     return parser

@@ -1,5 +1,17 @@
-"""Floor 4: the WSGI server.
+"""The WSGI server.
 
-`server.py` accepts connections and knows what they are doing; `connection.py` is the life of one of them; `request.py`
-parses what comes in, `response.py` writes what goes out, `limits.py` says how much of each is tolerated.
+server       Server, which the command line serves with
+limits       what a client may ask for
+errors       what applications may meet in `wsgi.input` and elsewhere
+pywsgi       gevent's interface to the same
+
+From bytes to applications, each module on top of the one before: transport (bytes of one client), request (heads and
+bodies), response, connection (all of one client's life), connections (all clients), server.
 """
+
+from gossamer.http.access_log import Access, CombinedLog
+from gossamer.http.errors import ClientDisconnected, RequestBodyError, RequestTimeout
+from gossamer.http.limits import Limits
+from gossamer.http.server import Server
+
+__all__ = ["Access", "ClientDisconnected", "CombinedLog", "Limits", "RequestBodyError", "RequestTimeout", "Server"]

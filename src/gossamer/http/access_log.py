@@ -1,36 +1,68 @@
-"""The access log, in the combined format of Apache: one line for each response."""
+"""The access log: one line for each request, in the combined format of Apache and nginx."""
 
 import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import NamedTuple, TextIO
 
-if TYPE_CHECKING:
-    from gossamer.http.connection import Connection
-    from gossamer.http.request import Request
-    from gossamer.http.response import Response
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Access(NamedTuple):
+    """What there is to tell of a request that has ended.
+
+    address: the client's; empty for a Unix socket.
+    method, target, protocol: as the client sent them, "-" if its head was refused.
+    status: of the response, 0 if none was begun.
+    size: bytes of the response's body.
+    seconds: from the end of the request's head to the end of the response.
+    referer, agent: its headers, or None.
+    """
+
+    address: str
+    method: str
+    target: str
+    protocol: str
+    status: int
+    size: int
+    seconds: float
+    referer: str | None
+    agent: str | None
 
 
 class CombinedLog:
-    """Writes a line to `stream` for each response: see `Server`'s access_log. The seconds it took come last."""
+    """An `access_log` for `Server`: writes a line to `stream` (None: the standard output) for each request."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stdout
+        self.stream = sys.stdout if stream is None else stream
 
-    def __call__(self, connection: "Connection", request: "Request", response: "Response", seconds: float) -> None:
+    def __call__(self, access: Access) -> None:
         """Write the line."""
-        headers = request.headers
-        status = response.status[:3] if response.status is not None and response.headers_sent else "500"
-        referer, agent = (quoted(headers.get(name, "-")) for name in ("HTTP_REFERER", "HTTP_USER_AGENT"))
-        self.stream.write(
-            f"{connection.remote[0] or '-'} - - [{time.strftime('%d/%b/%Y:%H:%M:%S %z')}] "
-            f'"{request.method} {quoted(connection.path)} HTTP/{request.version}" {status} {response.sent} '
-            f'"{referer}" "{agent}" {seconds:.6f}\n'
-        )
+        self.stream.write(combined(access) + "\n")
         self.stream.flush()
 
 
-def quoted(text: str) -> str:
-    """Text of a client's, made fit for a line of the log: no quotation marks, no control characters."""
+def combined(access: Access) -> str:
+    """The line for a request, without its end. The seconds that it took stand last.
+
+    What the client sent is escaped, so that it cannot make lines of its own.
+    """
+    now = time.localtime()
+    zone = abs(now.tm_gmtoff) // 60
+    stamp = (
+        f"{now.tm_mday:02}/{_MONTHS[now.tm_mon - 1]}/{now.tm_year}:{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} "
+        f"{'-' if now.tm_gmtoff < 0 else '+'}{zone // 60:02}{zone % 60:02}"
+    )
+    request = _escaped(f"{access.method} {access.target} {access.protocol}")
+    return (
+        f'{access.address or "-"} - - [{stamp}] "{request}" {access.status} {access.size} '
+        f'"{_escaped(access.referer or "-")}" "{_escaped(access.agent or "-")}" {access.seconds:.6f}'
+    )
+
+
+def _escaped(text: str) -> str:
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
-    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+    return "".join(
+        character if " " <= character <= "~" and character not in '"\\' else f"\\x{ord(character):02x}"
+        for character in text
+    )

@@ -1,179 +1,148 @@
-"""The server: listening sockets, the connections that came in by them, and what is known of both.
+"""The WSGI server: `Server`.
 
-One green thread accepts at each listening socket, one serves each connection. The application is called in the green
-thread of the connection; `wsgi.multithread` is True, because others go on whenever it waits.
+It serves one application on sockets that somebody else has bound, one green thread for each connection:
+
+    listener = socket.create_server(("127.0.0.1", 8000))
+    Server(application, [listener]).serve_forever()
+
+The environment of each request has the server itself under "gossamer.server", so that an application can show its
+`stats()`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import ssl
-import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from gossamer import _core
-from gossamer.http.connection import Connection, RequestTimeout
+from gossamer._core import GreenThread, WaitQueue
+from gossamer.http.access_log import Access
+from gossamer.http.connections import Application, Connections
 from gossamer.http.limits import Limits
-from gossamer.http.request import Request
-from gossamer.http.response import FileWrapper, Response
 
-AccessLog = Callable[[Connection, Request, Response, float], object]
-"""Called after each response with the seconds that it took."""
+BACKLOG = 2048
+"""Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn."""
 
-SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-SLOWEST_SHOWN = 10
+_SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_CLIENT_GONE = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
+_PAUSE = 0.1
+_ACCEPTED_AT_ONCE = 64
 
 
-class Server:
-    """Serves a WSGI application (PEP 3333) over HTTP/1.1.
+class Server(Connections):
+    """A WSGI server (PEP 3333) for `application` on `listeners`: bound stream sockets, TCP or Unix, which it then owns.
 
-    application: the WSGI application.
-    listeners: listening sockets, TCP or Unix. The server closes them when it stops.
-    access_log: called after each response; None for none.
-    timeout: seconds that the application has for a request, after which RequestTimeout is raised in it and the client
-        gets `503 Service Unavailable`; None for any time.
-    limits: what is tolerated of clients.
-    ssl_context: for TLS; None for plain HTTP.
-    multiprocess: what `wsgi.multiprocess` tells.
-    log: called with a text for what an administrator should know; None for the standard error.
+    access_log: called with an `Access` after each request; None: nothing is logged. See `access_log.CombinedLog`.
+    timeout: seconds that a request may take; None: any time. A longer one is interrupted wherever its green thread
+        waits: `RequestTimeout` is raised there, and the client is answered 503, or the connection is closed if the
+        response has begun. If the application goes on regardless it is interrupted again each second. What computes
+        without ever waiting cannot be interrupted.
+    limits: what clients may ask for; None: the defaults of `Limits`.
+    ssl_context: serves TLS with it.
+    multiprocess: what applications are told by "wsgi.multiprocess".
+    log: called with a text for what somebody should look after: exceptions of the application, with their traceback,
+        and the like; None: the standard error.
+    errors: "wsgi.errors"; None: the standard error.
+    environ: further entries for the environment of each request.
     """
 
     def __init__(
         self,
-        application: Callable[..., Any],
+        application: Application,
         listeners: Sequence[socket.socket],
         *,
-        access_log: AccessLog | None = None,
+        access_log: Callable[[Access], object] | None = None,
         timeout: float | None = None,
         limits: Limits | None = None,
         ssl_context: ssl.SSLContext | None = None,
         multiprocess: bool = False,
         log: Callable[[str], object] | None = None,
+        errors: Any = None,
+        environ: dict[str, Any] | None = None,
     ) -> None:
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"the time for a request must be more than 0 seconds, not {timeout}")
-        self.application = application
-        self.listeners = list(listeners)
-        self.access_log = access_log
-        self.timeout = timeout
-        self.limits = limits or Limits()
+        """Raises ValueError if `timeout` is not a positive number, or there is no listener."""
+        if not listeners:
+            raise ValueError("give at least one listener, a socket that is bound")
+        super().__init__(
+            application,
+            access_log=access_log,
+            timeout=timeout,
+            limits=limits,
+            multiprocess=multiprocess,
+            log=log,
+            errors=errors,
+            environ=environ,
+        )
+        self.listeners = tuple(listeners)
         self.ssl_context = ssl_context
-        self.log = log or _log_to_standard_error
-        self.connections: set[Connection] = set()
-        self.active = 0
-        self.total = 0
-        self.refused = 0
-        self.started_at = time.monotonic()
-        self._stopping = False
-        self._stopped = _core.WaitQueue("the end of the server")
-        self._last_count = (self.started_at, 0)
-        self._rate = 0.0
-        self.environ = self._template(multiprocess=multiprocess)
-
-    def _template(self, *, multiprocess: bool) -> dict[str, Any]:
-        """What all requests' environ have in common."""
-        name: tuple[str, int] = ("localhost", 0)
-        if self.listeners and self.listeners[0].family != socket.AF_UNIX:
-            name = self.listeners[0].getsockname()[:2]
-        return {
-            "SCRIPT_NAME": "",
-            "SERVER_NAME": name[0],
-            "SERVER_PORT": str(name[1]),
-            "SERVER_SOFTWARE": "gossamer",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http" if self.ssl_context is None else "https",
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": multiprocess,
-            "wsgi.run_once": False,
-            "wsgi.file_wrapper": FileWrapper,
-            "gossamer.server": self,
-        }
+        self._accepting: list[GreenThread] = []
+        self._end = WaitQueue("the server's end")
+        self._has_ended = False
 
     def start(self) -> None:
-        """Accept connections from now on, in green threads of their own."""
-        self.started_at = time.monotonic()
-        self._last_count = (self.started_at, self.total)
+        """Listen and accept from now on, and return. Does nothing if that has been done.
+
+        Raises OSError if a socket cannot listen.
+        """
+        if self._accepting:
+            return
         for listener in self.listeners:
-            _core.spawn(self._accept, listener)
+            listener.settimeout(None)
+            listener.listen(BACKLOG)
+        self._accepting = [_core.spawn(self._accept, listener) for listener in self.listeners]
 
     def serve_forever(self) -> None:
-        """Start, and wait until the server has been stopped."""
+        """Start, and return once the server has been stopped by `stop()`."""
         self.start()
-        while not self._stopping or self.connections:
-            self._stopped.park()
+        while not self._has_ended:
+            self._end.park()
 
-    def stop(self, grace: float = 30.0) -> None:
-        """Accept no more, let what is under way finish, and end what has not after `grace` seconds."""
-        self._stopping = True
+    def stop(self, grace: float | None = 30.0) -> None:
+        """Accept no more, let the requests that are under way finish, end all connections, and return.
+
+        Idle connections are closed at once; a request that had come before is still answered. After `grace` seconds
+        (None: no bound) what still runs is killed (GreenletExit). To be called from a green thread: a signal handler
+        spawns one. A second call brings a grace of its own.
+        """
+        for accepting in self._accepting:
+            _core.interrupt(accepting, _core.GreenletExit())
+            accepting.join()
         for listener in self.listeners:
+            self._accept_last(listener)
             listener.close()
-        for connection in list(self.connections):
-            connection.stop()
-        deadline = time.monotonic() + grace
-        while self.connections and (left := deadline - time.monotonic()) > 0:
-            self._stopped.park(left)
-        for connection in list(self.connections):
-            _core.interrupt(connection.greenlet, _core.GreenletExit())
-        self._stopped.unpark(sys.maxsize)
-
-    def forget(self, connection: Connection) -> None:
-        """A connection has ended."""
-        self.connections.discard(connection)
-        if self._stopping and not self.connections:
-            self._stopped.unpark(sys.maxsize)
-
-    def call_later(self, seconds: float, connection: Connection) -> _core.Callback:
-        """Have RequestTimeout raised in the connection's green thread; returns what stops that."""
-        return _core.get_hub().call_later(seconds, _core.interrupt, connection.greenlet, RequestTimeout())
+        _core.sleep(0)  # those that were accepted last begin
+        self.end_connections(grace)
+        self._has_ended = True
+        self._end.unpark(len(self._end))
 
     def _accept(self, listener: socket.socket) -> None:
-        while not self._stopping:
-            try:
-                client, address = listener.accept()
-            except OSError as error:
-                if self._stopping or listener.fileno() < 0:
-                    return
-                if error.errno in SHORT_OF:
-                    self.log(f"cannot accept a connection: {error.strerror}; raise the limit (ulimit -n)")
-                    time.sleep(0.1)
-                continue  # the client has given up already
-            connection = Connection(self, client, address)
-            self.connections.add(connection)
-            connection.greenlet = _core.spawn(connection.run)
+        serve = self.server_of(listener, self.ssl_context)
+        with contextlib.suppress(_core.GreenletExit):
+            while listener.fileno() >= 0:
+                try:
+                    for _ in range(_ACCEPTED_AT_ONCE):
+                        client, address = listener.accept()
+                        _core.spawn(serve(client, address))
+                except OSError as error:
+                    self._look_into(error)
+                _core.sleep(0)
 
-    def stats(self) -> dict[str, Any]:
-        """What the server is doing at this moment.
+    def _accept_last(self, listener: socket.socket) -> None:
+        """What waits in the backlog would be lost when the listener is closed."""
+        with contextlib.suppress(OSError):
+            serve = self.server_of(listener, self.ssl_context)
+            listener.settimeout(0)
+            for _ in range(BACKLOG):
+                _core.spawn(serve(*listener.accept()))
 
-        connections, active_requests: how many there are; total_requests, refused_requests: since the start.
-        requests_per_second: over the time since the last call that was at least a second ago.
-        uptime: seconds. green_threads: greenlets alive in the process.
-        slow_requests: those that run the longest, as dicts with method, path and seconds.
-        """
-        now = time.monotonic()
-        before, count = self._last_count
-        if now - before >= 1.0:
-            self._rate = (self.total - count) / (now - before)
-            self._last_count = (now, self.total)
-        running = sorted((c for c in self.connections if c.began), key=lambda connection: connection.began)
-        return {
-            "green_threads": _core.counts()["alive"],
-            "connections": len(self.connections),
-            "active_requests": self.active,
-            "total_requests": self.total,
-            "refused_requests": self.refused,
-            "requests_per_second": self._rate,
-            "uptime": now - self.started_at,
-            "slow_requests": [
-                {"method": connection.method, "path": connection.path, "seconds": now - connection.began}
-                for connection in running[:SLOWEST_SHOWN]
-            ],
-        }
-
-
-def _log_to_standard_error(text: str) -> None:
-    sys.stderr.write(f"gossamer: {text}\n")
-    sys.stderr.flush()
+    def _look_into(self, error: OSError) -> None:
+        """accept() has failed. That the client is gone again is no matter; anything else may have passed in a while."""
+        if error.errno in _CLIENT_GONE:
+            return
+        hint = "; raise the limit of open files (ulimit -n)" if error.errno in _SHORT_OF else ""
+        self.log(f"cannot accept connections: {error.strerror}{hint}")
+        _core.sleep(_PAUSE)

@@ -1,0 +1,440 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Connections: one green thread each, from the accepted socket to its end; and what a server knows of all of them.
+
+    read a head -> call the application -> send the response -> drop what is left of the body -> and again
+
+* `Service.sweep()` goes over all connections now and then and ends, by an interrupt, the waits that are past their
+  deadline (transport.pyx) and the requests that are past theirs.
+* What the application raises is logged with its traceback. What a client does wrong, or that it is gone, is no error of
+  the server's: it is counted, and stands in the access log.
+* A response that has begun cannot be taken back: when it fails, the connection is closed, so that the client sees it cut
+  short.
+"""
+
+import heapq
+import time
+import traceback
+
+from libc.stdint cimport INT64_MAX, int64_t
+
+from gossamer cimport _core
+from gossamer.http.request cimport RequestReader
+from gossamer.http.response cimport Response
+from gossamer.http.transport cimport Settings, Transport, coarse_now, moment, nanoseconds
+
+from http import HTTPStatus
+
+from gossamer._core import GreenletExit
+from gossamer.http.access_log import Access
+from gossamer.http.errors import ClientDisconnected, Expired, Refusal, RequestBodyError, RequestTimeout
+from gossamer.http.file_wrapper import FileWrapper, region_of
+
+_core.runtime_import()
+
+cdef int64_t REPEAT_TIME = 1000000000
+cdef int TURNS = 16
+cdef int64_t JOINED = 65536
+
+
+cdef class Service(Settings):
+    """What a server's connections share: the application, the limits, and the figures.
+
+    access_log: called with an `Access` after each request, or None.
+    timeout: seconds that a request may take, None for no bound.
+    log: called with a text for what somebody should look after.
+    all_ended: called when the last connection has ended.
+    """
+
+    cdef public object application
+    cdef public object access_log
+    cdef public object log
+    cdef readonly Py_ssize_t open_connections
+    cdef readonly Py_ssize_t active_requests
+    cdef readonly int64_t requests
+    cdef readonly int64_t connections
+    cdef readonly int64_t refused
+    cdef readonly object timeout
+    cdef int64_t request_time
+    cdef Connection first
+    cdef object all_ended
+
+    def __init__(self, application, limits, str server_name, timeout, access_log, log, all_ended):
+        Settings.__init__(self, limits, server_name)
+        self.application = application
+        self.access_log = access_log
+        self.log = log
+        self.timeout = timeout
+        self.request_time = nanoseconds(timeout)
+        self.all_ended = all_ended
+
+    cdef void enter(self, Connection connection):
+        connection.next = self.first
+        if self.first is not None:
+            self.first.previous = connection
+        self.first = connection
+        self.open_connections += 1
+        self.connections += 1
+
+    cdef int leave(self, Connection connection) except -1:
+        if connection.previous is not None:
+            connection.previous.next = connection.next
+        else:
+            self.first = connection.next
+        if connection.next is not None:
+            connection.next.previous = connection.previous
+        connection.next = connection.previous = None
+        self.open_connections -= 1
+        if self.open_connections == 0:
+            self.all_ended()
+        return 0
+
+    def sweep(self):
+        """End the waits and the requests that have taken too long."""
+        cdef int64_t now = coarse_now()
+        cdef Connection connection = self.first
+        while connection is not None:
+            if connection.deadline != 0 and now >= connection.deadline:
+                connection.deadline = 0
+                _core.runtime_interrupt(connection.greenlet, Expired())
+            elif connection.request_deadline <= now:
+                # again later, in case the application goes on regardless
+                connection.request_deadline = now + REPEAT_TIME
+                _core.runtime_interrupt(connection.greenlet, RequestTimeout("the request has taken too long"))
+            connection = connection.next
+
+    def close_idle(self):
+        """From now on no connection goes on after its request; end those that wait for one."""
+        cdef Connection connection = self.first
+        self.stopping = True
+        while connection is not None:
+            if connection.idle:
+                _core.runtime_interrupt(connection.greenlet, Expired())
+            connection = connection.next
+
+    def kill_all(self):
+        """End all connections, wherever they wait."""
+        cdef Connection connection = self.first
+        while connection is not None:
+            _core.runtime_interrupt(connection.greenlet, GreenletExit())
+            connection = connection.next
+
+    def slowest(self, int count):
+        """The requests that have run longest: (method, path, seconds) of up to `count` of them."""
+        cdef Connection connection = self.first
+        cdef int64_t now = coarse_now()
+        running = []
+        while connection is not None:
+            if connection.started != 0:
+                running.append((now - connection.started, connection.method, connection.target))
+            connection = connection.next
+        longest = heapq.nlargest(count, running)
+        return [(method, target.partition("?")[0], took / 1e9) for took, method, target in longest]
+
+    def idle_connections(self):
+        """How many connections wait for a request."""
+        cdef Connection connection = self.first
+        cdef Py_ssize_t count = 0
+        while connection is not None:
+            count += connection.idle
+            connection = connection.next
+        return count
+
+
+cdef class Connection(RequestReader):
+    """One client's connection; `serve()` is what its green thread runs.
+
+    template: what the environments of its requests begin with.
+    tls: an ssl.SSLContext if the connection is to be encrypted, True if its socket does that already, None.
+    """
+
+    cdef Service service
+    cdef Connection next, previous
+    cdef object greenlet
+    cdef object tls
+    cdef int64_t started                     # of the request, on the coarse clock; 0: there is none
+    cdef int64_t request_deadline            # INT64_MAX: none
+    cdef str method
+    cdef int turns
+
+    def __init__(self, Service service, socket, dict template, str address, str port, tls=None):
+        RequestReader.__init__(self, service, socket, tls is not None, template, address, port)
+        self.service = service
+        self.tls = tls
+        self.request_deadline = INT64_MAX
+        self.turns = TURNS
+
+    def serve(self):
+        """Serve the requests of this connection until its end."""
+        cdef int64_t deadline = moment(self.settings.head_time)
+        cdef bint asked_to_close
+        self.greenlet = <object>_core.runtime_current()
+        self.service.enter(self)
+        try:
+            if self.tls is not None and self.tls is not True:
+                self.shake_hands(deadline)
+            while self.read_head(deadline):
+                deadline = 0
+                asked_to_close = not self.keep
+                self.respond()
+                if not self.keep:
+                    if not asked_to_close or not self.complete or self.start < self.end:
+                        self.linger()
+                    break
+                self.give_turn()
+        except Refusal as refusal:
+            self.refuse(refusal)
+        except Expired:
+            self.expired()
+        except (OSError, ClientDisconnected, GreenletExit):
+            pass
+        finally:
+            self.end_all()
+
+    cdef int shake_hands(self, int64_t deadline) except -1:
+        self.deadline = deadline
+        try:
+            self.socket = self.tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            self.socket.do_handshake()
+        except Expired:
+            raise ClientDisconnected("the client did not finish the TLS handshake in time") from None
+        finally:
+            self.deadline = 0
+        return 0
+
+    cdef int give_turn(self) except -1:
+        """Requests that were sent ahead are served without a wait, but not for ever at the others' cost."""
+        if self.start == self.end:
+            return 0
+        self.turns -= 1
+        if self.turns == 0:
+            self.turns = TURNS
+            _core.runtime_pause(0)
+        return 0
+
+    cdef int expired(self) except -1:
+        """A head has not come in time, or the server stops."""
+        cdef char *data
+        cdef Py_ssize_t got
+        if not self.idle:
+            return self.refuse(Refusal(408, "the request did not come in time"))
+        if not self.service.stopping:
+            return 0
+        # a request may have come just before
+        try:
+            got = self.receive_at_once(&data)
+            if got > 0:
+                self.hold(data, got)
+                if self.read_head(moment(REPEAT_TIME)):
+                    self.respond()
+        except Refusal as refusal:
+            self.refuse(refusal)
+        except (OSError, Expired):
+            pass
+        return 0
+
+    cdef int refuse(self, refusal) except -1:
+        """Answers a request that no application sees. The connection ends with it."""
+        cdef Response response = self.new_response()
+        self.service.refused += 1
+        response.keep = False
+        try:
+            self.answer(response, refusal.status, refusal.reason)
+            self.linger()
+        except (OSError, ClientDisconnected):
+            pass
+        finally:
+            response.transport = None
+        if self.service.access_log is not None:
+            self.log_access(response, time.perf_counter())
+        return 0
+
+    cdef int end_all(self) except -1:
+        self.parser = self.environ = None
+        self.use_up(self.end - self.start)
+        try:
+            self.say_goodbye()
+            self.socket.close()
+        except OSError:
+            pass
+        self.service.leave(self)
+        self.greenlet = None
+        return 0
+
+    # ---- one request ----
+
+    cdef Response new_response(self):
+        cdef Response response = Response.__new__(Response)
+        response.transport = self
+        response.declared = -1
+        response.old_protocol = self.version == 10
+        return response
+
+    cdef int respond(self) except -1:
+        cdef Response response = self.new_response()
+        cdef Service service = self.service
+        begun = time.perf_counter() if service.access_log is not None else None
+        self.method = <str>self.environ["REQUEST_METHOD"]
+        response.for_head = self.method == "HEAD"
+        response.keep = self.keep and self.settings.idle_time != 0
+        self.started = coarse_now()
+        if service.request_time != INT64_MAX:
+            self.request_deadline = self.started + service.request_time
+        service.active_requests += 1
+        try:
+            self.run(response)
+        finally:
+            service.active_requests -= 1
+            service.requests += 1
+            self.request_deadline = INT64_MAX
+            self.started = 0
+            response.transport = None
+            if begun is not None:
+                self.log_access(response, begun)
+            self.environ = None
+            self.keep = response.keep and not self.broken
+        if self.body is not None:
+            if not self.complete and self.keep:
+                self.keep = self.drain()
+            self.body.end()
+            self.body = None
+        return 0
+
+    cdef int run(self, Response response) except -1:
+        result = None
+        try:
+            result = self.service.application(self.environ, response.start_response)
+            self.send_result(response, result)
+            response.finish()
+        except BaseException as error:
+            self.failed(response, error)
+        finally:
+            if type(result) is not list and type(result) is not tuple:
+                self.close_result(result)
+        if response.cut or response.is_short():
+            self.mismatch(response)
+        return 0
+
+    cdef int send_result(self, Response response, result) except -1:
+        """Sends what the application returned."""
+        kind = type(result)
+        if kind is list or kind is tuple:
+            return self.send_all(response, result)
+        if isinstance(result, FileWrapper) and self.plain and not response.begun:
+            region = region_of(result.file)
+            if region is not None:
+                descriptor, offset, size = region
+                return response.put_file(descriptor, offset, size)
+        for data in result:
+            if not isinstance(data, bytes):
+                raise TypeError(f"an application's result must be an iterable of bytes, not of {type(data).__name__}")
+            if data:
+                response.put(data, -1)
+            if response.begun and (response.bodiless or response.cut):
+                break
+        return 0
+
+    cdef int send_all(self, Response response, result) except -1:
+        """Sends a list or a tuple: its length is known."""
+        cdef int64_t total = 0
+        for data in result:
+            if not isinstance(data, bytes):
+                raise TypeError(f"an application's result must be an iterable of bytes, not of {type(data).__name__}")
+            total += len(data)
+        for data in result if total > JOINED or len(result) < 2 else [b"".join(result)]:
+            if data:
+                response.put(data, total)
+        return 0
+
+    cdef int close_result(self, result) except -1:
+        close = getattr(result, "close", None)
+        if close is None:
+            return 0
+        try:
+            close()
+        except (GreenletExit, KeyboardInterrupt):
+            self.broken = True
+            raise
+        except BaseException:
+            self.log_failure()
+        return 0
+
+    # ---- what goes wrong ----
+
+    cdef int failed(self, Response response, error) except -1:
+        """The application, or the sending of its response, has raised `error`."""
+        if isinstance(error, (GreenletExit, KeyboardInterrupt)):
+            response.keep = False
+            self.broken = True
+            raise error
+        status, reason = 500, "The application failed."
+        if self.broken and stems_from(error, ClientDisconnected):
+            pass
+        elif isinstance(error, RequestBodyError):
+            status, reason = error.status, error.reason
+        elif isinstance(error, RequestTimeout):
+            status, reason = 503, "The request has taken too long."
+            self.service.log(f"{self.method} {self.target} has taken longer than {self.service.timeout} seconds")
+            response.keep = False
+        else:
+            self.log_failure()
+        if self.broken or response.begun:
+            response.keep = False
+            return 0
+        response.keep = response.keep and self.keep
+        try:
+            self.answer(response, status, reason)
+        except ClientDisconnected:
+            pass
+        return 0
+
+    cdef int answer(self, Response response, int status, str reason) except -1:
+        """Sends an error as a response of its own."""
+        phrase = HTTPStatus(status).phrase
+        body = f"{status} {phrase}\n\n{reason}\n".encode("utf-8")
+        response.take(f"{status} {phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+        response.put(body, len(body))
+        return 0
+
+    cdef int mismatch(self, Response response) except -1:
+        """More or less was given than was declared."""
+        if self.broken:
+            return 0
+        if response.cut:
+            self.service.log(f"{self.method} {self.target}: the application gave more than its Content-Length of "
+                             f"{response.declared} bytes; the rest was not sent")
+        elif response.keep:
+            response.keep = False
+            self.service.log(f"{self.method} {self.target}: the application gave {response.sent} bytes, less than its "
+                             f"Content-Length of {response.declared}; the connection is closed")
+        return 0
+
+    def log_failure(self):
+        """Tell of the exception that is being handled."""
+        self.service.log(f"{self.method} {self.target}: the application failed\n{traceback.format_exc().rstrip()}")
+
+    def log_access(self, Response response, begun):
+        environ = self.environ or {}
+        self.service.access_log(
+            Access(
+                self.address,
+                environ.get("REQUEST_METHOD", "-"),
+                environ.get("RAW_URI", "-"),
+                environ.get("SERVER_PROTOCOL", "-"),
+                int(response.status[:3]) if response.begun else 0,
+                response.sent,
+                time.perf_counter() - begun,
+                environ.get("HTTP_REFERER"),
+                environ.get("HTTP_USER_AGENT"),
+            )
+        )
+
+
+def stems_from(error, kind):
+    """Whether an exception is one of `kind`, or was raised because of one."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, kind):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,76 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from gossamer.http.transport cimport Transport
+
+
+cdef class Input
+
+
+# Where the parser is in a chunked body.
+cdef enum chunk_place:
+    SIZE_LINE
+    CHUNK
+    TRAILERS
+
+
+# The requests of one connection, read and parsed one after the other.
+cdef class RequestReader(Transport):
+    cdef dict template                       # what the environments of one listener's requests have in common
+    cdef str address, port                   # the client's
+    cdef object parser
+    cdef bint idle                           # waiting for the first byte of a request
+    cdef bint in_head                        # the parser is given a head
+    cdef bint complete                       # the parser has seen the end of the request
+    cdef bint keep                           # the client wants another request on this connection
+    cdef bint expects_continue               # the client waits for "100 Continue" before it sends the body
+    cdef int version                         # 10 or 11
+    cdef int header_count
+    cdef bint hosts                          # the request has a Host
+    cdef str doubled                         # a header that there may be only one of, and was not
+    cdef str target                          # as the client sent it
+    cdef dict environ
+    cdef Input body                          # None: the request has none
+    # its framing
+    cdef int64_t body_left                   # of a body with Content-Length
+    cdef int64_t body_size                   # so far
+    cdef bint chunked
+    cdef chunk_place place
+    cdef bint in_size                        # among the digits of a chunk's size
+    cdef uint64_t chunk_left
+    cdef Py_ssize_t line_size
+
+    cdef bint read_head(self, int64_t first_deadline) except -1
+    cdef int check(self, const char *data, Py_ssize_t size, Py_ssize_t seen) except -1
+    cdef int parse(self, const char *head, Py_ssize_t size) except -1
+    cdef int take_target(self) except -1
+    cdef int take_headers(self) except -1
+    cdef int take_connection(self, str value) except -1
+    cdef int frame(self, bint upgrade) except -1
+    cdef int begin_anew(self) except -1
+    cdef int more(self, Input body) except -1
+    cdef Py_ssize_t receive_body(self, char **data) except -1
+    cdef Py_ssize_t feed_body(self, const char *data, Py_ssize_t size) except -1
+    cdef Py_ssize_t feed_chunks(self, const char *data, Py_ssize_t size) except -1
+    cdef void take_size(self, const char *line, Py_ssize_t size)
+    cdef int feed(self, const char *data, Py_ssize_t size) except -1
+    cdef int spoil(self, int status, str reason) except -1
+    cdef bint can_go_on(self)
+    cdef bint drain(self) except -1
+
+
+# wsgi.input: the body of a request, read from the connection when it is asked for.
+cdef class Input:
+    cdef RequestReader reader                # None: everything has been read
+    cdef list pieces                         # beyond `current`
+    cdef bytes current
+    cdef Py_ssize_t at                       # in `current`
+    cdef Py_ssize_t available                # bytes in `current` and `pieces`
+
+    cdef void clear(self)
+    cdef void end(self)
+    cdef bint fetch(self) except -1
+    cdef bint next_piece(self)
+    cdef bytes take(self, Py_ssize_t most)
+
+
+cpdef Input empty_input()

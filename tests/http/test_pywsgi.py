@@ -1,0 +1,211 @@
+"""gevent's interface: `gossamer.pywsgi`."""
+
+import io
+import logging
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gossamer import _core
+from gossamer.pool import Pool
+from gossamer.pywsgi import Environ, LoggingLogAdapter, SecureEnviron, WSGIHandler, WSGISecureEnviron, WSGIServer
+from tests.http.serving import Answer, answers, read_all
+from tests.support.certificates import make_certificates
+from tests.support.scale import patience
+
+GET = b"GET /path?query HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+@contextmanager
+def running(*arguments: Any, **options: Any) -> Iterator[WSGIServer]:
+    """A started server in green threads of this one, which has to leave no connection."""
+    server = WSGIServer(("127.0.0.1", 0), *arguments, **{"log": None, **options})
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(0.5)
+        assert server.stats()["connections"] == 0
+
+
+def ask(server: WSGIServer, request: bytes = GET) -> Answer:
+    with socket.create_connection(("127.0.0.1", server.server_port), patience(30)) as client:
+        client.sendall(request)
+        return answers(read_all(client))[0]
+
+
+def test_an_application_is_served_on_an_address() -> None:
+    with running(hello) as server:
+        assert ask(server).body == b"hello"
+        assert server.started and server.server_port == server.address[1] and server.server_host == "127.0.0.1"
+    assert server.closed and not server.started
+
+
+def test_an_application_is_served_on_a_socket() -> None:
+    server = WSGIServer(socket.create_server(("127.0.0.1", 0)), hello, log=None)
+    server.start()
+    assert ask(server).status == 200
+    server.stop()
+
+
+def test_a_line_for_each_request_is_logged() -> None:
+    log = io.StringIO()
+    with running(hello, log=log) as server:
+        ask(server)
+        ask(server, b"nonsense\r\n\r\n")
+    first, second = log.getvalue().splitlines()
+    stamp = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]"
+    assert re.fullmatch(rf'127\.0\.0\.1 - - {stamp} "GET /path\?query HTTP/1\.1" 200 5 0\.\d{{6}}', first)
+    assert re.fullmatch(rf'127\.0\.0\.1 - - {stamp} "- -" 400 \d+ \d\.\d{{6}}', second)
+
+
+def test_logs_may_be_loggers(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(environ: object, start_response: object) -> list[bytes]:
+        environ["wsgi.errors"].write("from the application\n")  # type: ignore[index]
+        raise KeyError("on purpose")
+
+    logger = logging.getLogger("pywsgi test")
+    with caplog.at_level(logging.INFO, "pywsgi test"), running(fails, log=logger, error_log=logger) as server:
+        assert ask(server).status == 500
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors[0] == "from the application"
+    assert errors[1].endswith("KeyError: 'on purpose'")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert '"GET /path?query HTTP/1.1" 500 ' in line
+
+
+def test_an_adapter_lets_loggers_be_written_to(caplog: pytest.LogCaptureFixture) -> None:
+    adapter = LoggingLogAdapter(logging.getLogger("adapter test"), logging.WARNING)
+    adapter.write("text %s\n")
+    adapter.write("\n")
+    adapter.writelines(["one", "two"])
+    adapter.flush()
+    assert [record.getMessage() for record in caplog.records] == ["text %s", "one", "two"]
+    assert adapter.name == "adapter test"
+
+
+def test_entries_are_added_to_the_environment() -> None:
+    seen: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        seen.update(environ)
+        return hello(environ, start_response)
+
+    with running(application, environ={"MINE": "yes", "SERVER_NAME": "other"}) as server:
+        ask(server)
+        assert server.get_environ()["MINE"] == "yes"
+    assert (seen["MINE"], seen["SERVER_NAME"], seen["PATH_INFO"]) == ("yes", "other", "/path")
+
+
+def test_a_handler_class_may_change_the_environment_and_the_log() -> None:
+    lines: list[str] = []
+
+    class Handler(WSGIHandler):
+        def get_environ(self) -> dict[str, Any]:
+            return {**super().get_environ(), "HANDLER": type(self).__name__}
+
+        def log_request(self) -> None:
+            lines.append(f"{self.client_address[0]} {self.requestline} {self.code} {self.response_length}")
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["HANDLER"].encode()]
+
+    with running(application, handler_class=Handler, log=io.StringIO()) as server:
+        assert ask(server).body == b"Handler"
+    assert lines == ["127.0.0.1 GET /path?query HTTP/1.1 200 7"]
+
+
+def test_connections_may_be_limited_by_a_pool() -> None:
+    inside = most = 0
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        _core.sleep(0.01)
+        inside -= 1
+        return hello(environ, start_response)
+
+    with running(application, spawn=Pool(2)) as server:
+        clients = [_core.spawn(ask, server) for _ in range(10)]
+        for client in clients:
+            client.join()
+        assert [client.value.body for client in clients] == [b"hello"] * 10
+    assert most == 2
+
+
+def test_tls_is_served(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    schemes = []
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        schemes.append(environ["wsgi.url_scheme"])
+        return hello(environ, start_response)
+
+    with running(application, certfile=certificates.server) as server:
+        plain = socket.create_connection(("127.0.0.1", server.server_port), patience(30))
+        with certificates.for_client().wrap_socket(plain, server_hostname="localhost") as client:
+            client.sendall(GET)
+            assert answers(read_all(client))[0].body == b"hello"
+    assert schemes == ["https"]
+
+
+def test_stopping_closes_idle_connections_and_lets_requests_finish() -> None:
+    entered = _core.WaitQueue()
+
+    def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        entered.unpark()
+        _core.sleep(0.2)
+        return hello(environ, start_response)
+
+    server = WSGIServer(("127.0.0.1", 0), slow, log=None)
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.server_port)) as idle:
+        request = _core.spawn(ask, server)
+        entered.park(patience(30))
+        server.stop(patience(30))
+        request.join()
+        assert request.value.body == b"hello"
+        assert read_all(idle) == b""
+
+
+def test_serve_forever_ends_when_it_is_stopped() -> None:
+    server = WSGIServer(("127.0.0.1", 0), hello, log=None)
+    serving = _core.spawn(server.serve_forever)
+    _core.sleep(0)
+    _core.sleep(0)
+    assert ask(server).body == b"hello"
+    server.stop()
+    serving.join(patience(30))
+    assert serving.successful()
+
+
+@pytest.mark.parametrize("options", [{"log": "wrong"}, {"environ": 5}, {"spawn": "wrong"}])
+def test_an_argument_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        WSGIServer(("127.0.0.1", 0), hello, **options)
+
+
+def test_environments_print_as_their_types_say() -> None:
+    values = {"HTTP_HOST": "a", "HTTP_COOKIE": "secret"}
+    assert repr(Environ(values)) == repr(values) and type(Environ(values).copy()) is Environ
+    assert "secret" not in repr(SecureEnviron(values)) and "keys: 2" in str(SecureEnviron(values))
+    assert repr(WSGISecureEnviron(values)) == "{'HTTP_HOST': 'a'}"
+    shown = SecureEnviron(values)
+    shown.whitelist_keys = ("HTTP_HOST",)
+    assert repr(shown) == "{'HTTP_HOST': 'a', 'HTTP_COOKIE': '<MASKED>'}"
+    shown.secure_repr = False
+    assert repr(shown) == repr(values)
+    with pytest.raises(AttributeError):
+        shown.other
