@@ -2,12 +2,14 @@
 
 import sys
 import time
-from typing import NamedTuple, TextIO
+from dataclasses import dataclass
+from typing import TextIO
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-class Access(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Access:
     """What there is to tell of a request that has ended.
 
     address: the client's; empty for a Unix socket.

@@ -48,11 +48,11 @@ cdef class Service(Settings):
     cdef public object application
     cdef public object access_log
     cdef public object log
-    cdef readonly Py_ssize_t open_connections
-    cdef readonly Py_ssize_t active_requests
-    cdef readonly int64_t requests
-    cdef readonly int64_t connections
-    cdef readonly int64_t refused
+    cdef Py_ssize_t open_count
+    cdef Py_ssize_t active
+    cdef int64_t served
+    cdef int64_t accepted
+    cdef int64_t refused
     cdef readonly object timeout
     cdef int64_t request_time
     cdef Connection first
@@ -72,8 +72,8 @@ cdef class Service(Settings):
         if self.first is not None:
             self.first.previous = connection
         self.first = connection
-        self.open_connections += 1
-        self.connections += 1
+        self.open_count += 1
+        self.accepted += 1
 
     cdef int leave(self, Connection connection) except -1:
         if connection.previous is not None:
@@ -83,8 +83,8 @@ cdef class Service(Settings):
         if connection.next is not None:
             connection.next.previous = connection.previous
         connection.next = connection.previous = None
-        self.open_connections -= 1
-        if self.open_connections == 0:
+        self.open_count -= 1
+        if self.open_count == 0:
             self.all_ended()
         return 0
 
@@ -130,14 +130,26 @@ cdef class Service(Settings):
         longest = heapq.nlargest(count, running)
         return [(method, target.partition("?")[0], took / 1e9) for took, method, target in longest]
 
-    def idle_connections(self):
-        """How many connections wait for a request."""
+    @property
+    def open_connections(self):
+        """How many connections there are."""
+        return self.open_count
+
+    def figures(self):
+        """The counts of `stats()`, as a dict."""
         cdef Connection connection = self.first
-        cdef Py_ssize_t count = 0
+        cdef Py_ssize_t idle = 0
         while connection is not None:
-            count += connection.idle
+            idle += connection.idle
             connection = connection.next
-        return count
+        return {
+            "connections": self.open_count,
+            "idle_connections": idle,
+            "active_requests": self.active,
+            "total_requests": self.served,
+            "refused_requests": self.refused,
+            "total_connections": self.accepted,
+        }
 
 
 cdef class Connection(RequestReader):
@@ -279,12 +291,12 @@ cdef class Connection(RequestReader):
         self.started = coarse_now()
         if service.request_time != INT64_MAX:
             self.request_deadline = self.started + service.request_time
-        service.active_requests += 1
+        service.active += 1
         try:
             self.run(response)
         finally:
-            service.active_requests -= 1
-            service.requests += 1
+            service.active -= 1
+            service.served += 1
             self.request_deadline = INT64_MAX
             self.started = 0
             response.transport = None

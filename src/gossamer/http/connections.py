@@ -118,12 +118,7 @@ class Connections(Service):
         self._sample(now)
         return {
             "green_threads": _core.counts()["alive"],
-            "connections": self.open_connections,
-            "idle_connections": self.idle_connections(),
-            "active_requests": self.active_requests,
-            "total_requests": self.requests,
-            "refused_requests": self.refused,
-            "total_connections": self.connections,
+            **self.figures(),
             "requests_per_second": self._rate,
             "uptime": now - self._begun,
             "slow_requests": [
@@ -184,8 +179,9 @@ class Connections(Service):
         """The rate is taken over times of at least a second."""
         before, count = self._sampled
         if now - before >= 1:
-            self._sampled = now, self.requests
-            self._rate = (self.requests - count) / (now - before)
+            total = self.figures()["total_requests"]
+            self._sampled = now, total
+            self._rate = (total - count) / (now - before)
 
 
 def _name_and_port(listener: socket.socket, scheme: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ class RequestBodyError(OSError):
     """The body of the request cannot be read: malformed, larger than allowed, or not sent in time.
 
     status: what the client is answered if the application does not answer: 400, 413 or 408.
+    reason: what was wrong, for the client.
     """
 
     def __init__(self, status: int, reason: str) -> None:

@@ -33,13 +33,13 @@ class LoggingLogAdapter:
         self._level = level
 
     def write(self, msg: str) -> None:
-        """Log the text without the white space at its end; nothing if nothing is left."""
+        """Log the text `msg` without the white space at its end; nothing if nothing is left."""
         text = msg.rstrip()
         if text:
             self._logger.log(self._level, "%s", text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Log each line."""
+        """Log each of `lines`."""
         for line in lines:
             self.write(line)
 
@@ -73,8 +73,11 @@ class SecureEnviron(Environ):
     whitelist_keys: tuple[str, ...]
     print_masked_keys: bool
     default_secure_repr: ClassVar[bool] = True
+    """What `secure_repr` is until it is set."""
     default_whitelist_keys: ClassVar[tuple[str, ...]] = ()
+    """What `whitelist_keys` is until it is set."""
     default_print_masked_keys: ClassVar[bool] = True
+    """What `print_masked_keys` is until it is set."""
 
     def __getattr__(self, name: str) -> Any:
         if name in SecureEnviron.__slots__:
@@ -99,12 +102,15 @@ class WSGISecureEnviron(SecureEnviron):
     __slots__ = ()
 
     default_whitelist_keys = ("REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST")
+    """Where a request comes from and goes to."""
     default_print_masked_keys = False
+    """The other keys are not shown."""
 
 
 class WSGIHandler:
     """What happens around the requests of one connection. Subclasses override `get_environ()` and `log_request()`.
 
+    sock, address: the connection and the client's address; `server`: the WSGIServer.
     environ: of the request under way. requestline: its first line.
     status: of the response, such as "200 OK", None if none was begun; code: its number.
     response_length: bytes of its body. time_start, time_finish: in seconds since the epoch.
@@ -139,7 +145,7 @@ class WSGIHandler:
         self.server.log.write(self.format_request() + "\n")
 
     def take(self, access: Access) -> None:
-        """Take over what there is to tell of a request, and log it."""
+        """Take over what there is to tell of a request, `access`, and log it."""
         protocol = f" {access.protocol}" if access.protocol != "-" else ""
         self.requestline = f"{access.method} {access.target}{protocol}"
         self.code = access.status or None
@@ -166,6 +172,7 @@ class WSGIServer(StreamServer):
     environ_class: type[dict[str, Any]] = Environ
     secure_environ_class: type[SecureEnviron] = WSGISecureEnviron
     base_env: ClassVar[dict[str, Any]] = {"SCRIPT_NAME": "", "GATEWAY_INTERFACE": "CGI/1.1", "wsgi.version": (1, 0)}
+    """What the environments of all servers of the class have, besides what stands in `environ`."""
 
     def __init__(
         self,
@@ -193,7 +200,10 @@ class WSGIServer(StreamServer):
     application: Application
 
     def set_environ(self, environ: Mapping[str, Any] | None = None) -> None:
-        """Say what the environment of each request has besides, from the next `start()` on."""
+        """Say what the environment of each request has besides, from the next `start()` on.
+
+        environ: these entries; None for none but the class's `base_env`. Raises TypeError if it is no mapping.
+        """
         if environ is not None and not isinstance(environ, Mapping):
             raise TypeError(f"environ is {environ!r}, and must be a mapping")
         self.environ = self.environ_class({**self.base_env, **(environ or {})})
@@ -222,7 +232,7 @@ class WSGIServer(StreamServer):
         self._serve = self._connections.server_of(self.socket, tls=self.ssl_enabled)
 
     def handle(self, sock: Any, address: Any) -> None:
-        """Serve one connection to its end."""
+        """Serve one connection to its end: `sock`, from the client at `address`."""
         self._handlers[getcurrent()] = self.handler_class(sock, address, self)
         try:
             self._serve(sock, address)()

@@ -14,7 +14,7 @@ cdef class Settings:
     cdef Py_ssize_t request_line, head, header_count, unread_body
     cdef int64_t body                        # bytes, INT64_MAX: no bound
     cdef int64_t head_time, idle_time, stall_time      # nanoseconds, INT64_MAX: no bound
-    cdef readonly bint stopping              # connections end with the request that is under way
+    cdef bint stopping              # connections end with the request that is under way
     cdef dict keys                           # name of a header, as sent -> key in the environment, or None
     cdef bytes server_line                   # "\r\nServer: ..."
     cdef char date[DATE_SIZE + 1]

@@ -3,8 +3,6 @@ import socket as _socket
 from gossamer.http.limits import Limits
 
 class Settings:
-    @property
-    def stopping(self) -> bool: ...
     def __init__(self, limits: Limits, server_name: str) -> None: ...
 
 class Transport:
