@@ -42,6 +42,17 @@ print({name} is gevent.{name} is gossamer.{name} is sys.modules['gevent.{name}']
     )
 
 
+def test_submodules_are_there_without_being_imported() -> None:
+    assert (
+        answer("""
+import gevent, sys
+print('gevent.event' in sys.modules, hasattr(gevent, 'nothing'))
+print(gevent.event.Event is sys.modules['gevent.event'].Event)
+""")
+        == "False False\nTrue"
+    )
+
+
 def test_what_gossamer_does_not_have_is_not_found() -> None:
     assert (
         answer("""

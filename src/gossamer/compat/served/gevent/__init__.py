@@ -2,9 +2,12 @@
 
 A module of its own, not a second name for `gossamer`: it is called `gevent`, by which `from gevent import x` looks for
 submodules, and has a version of gevent's. Names are looked up in `gossamer` when they are first used; submodules are
-Gossamer's own, under a second name.
+Gossamer's own, under a second name, and imported when they are first used: `import gevent` brings some of gevent's
+along, and programs say `gevent.event.Event` without importing more.
 """
 
+import importlib
+import importlib.util
 from typing import Any, NamedTuple
 
 import gossamer
@@ -52,7 +55,10 @@ version_info = _VersionInfo(_major, _minor, _micro, "final", 0)
 
 
 def __getattr__(name: str) -> Any:
-    """A name of `gossamer` that is one of gevent's as well."""
+    """A name of `gossamer` that is one of gevent's as well, or a submodule."""
+    submodule = f"gevent.{name}"
+    if submodule in PACKAGES["gevent"].modules and importlib.util.find_spec(submodule) is not None:
+        return importlib.import_module(submodule)
     if name not in __all__ or not hasattr(gossamer, name):
         raise AttributeError(f"module 'gevent' has no attribute {name!r}")
     return getattr(gossamer, name)
