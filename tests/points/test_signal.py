@@ -245,6 +245,84 @@ for wait in (lambda: time.sleep(3600), lambda: os.read(reading, 1), signal.pause
     assert out == "alarm\n" * 4
 
 
+def test_a_handler_may_wait_while_all_are_parked() -> None:
+    out = output_of(
+        """
+import signal, threading, time
+from gossamer import _core
+lock, seen = threading.Lock(), []
+
+def hold():
+    with lock:
+        time.sleep(0.2)
+        seen.append("held")
+
+def handler(*_):
+    with lock:
+        seen.append("locked")
+    time.sleep(0.01)
+    raise ValueError("from a handler that has waited")
+
+signal.signal(signal.SIGALRM, handler)
+_core.spawn(hold)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+try:
+    time.sleep(60)
+except ValueError as error:
+    print(seen, error)
+"""
+    )
+    assert out == "['held', 'locked'] from a handler that has waited\n"
+
+
+def test_a_handler_is_the_main_threads_and_enters_the_rlock_that_it_holds() -> None:
+    out = output_of(
+        """
+import signal, threading, time
+from gossamer import monkey
+monkey.patch_all()
+lock, done, local = threading.RLock(), threading.Event(), threading.local()
+local.value = "the main thread's"
+
+def handler(*_):
+    with lock:
+        print(threading.current_thread() is threading.main_thread(), local.value)
+    done.set()
+
+signal.signal(signal.SIGALRM, handler)
+with lock:
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    print(done.wait(60))
+"""
+    )
+    assert out == "True the main thread's\nTrue\n"
+
+
+def test_signals_go_on_while_a_handler_waits() -> None:
+    out = output_of(
+        """
+import signal, time
+from gossamer import _core
+seen = []
+
+def handler(number, _):
+    seen.append(number)
+    time.sleep(0.3 if number == signal.SIGALRM else 0)
+    seen.append(-number)
+
+signal.signal(signal.SIGALRM, handler)
+signal.signal(signal.SIGVTALRM, handler)
+_core.get_hub()
+signal.setitimer(signal.ITIMER_REAL, 0.02)
+_core.spawn(lambda: (time.sleep(0.1), signal.raise_signal(signal.SIGVTALRM)))
+while len(seen) < 4:
+    time.sleep(0.02)
+print([signal.Signals(abs(number)).name for number in seen])
+"""
+    )
+    assert out == "['SIGALRM', 'SIGVTALRM', 'SIGVTALRM', 'SIGALRM']\n"
+
+
 def test_pause_parks_until_a_handler_has_run() -> None:
     out = output_of(
         WATCHED
@@ -273,6 +351,22 @@ WAITS = """
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
 USERS = {signal.SIGUSR1, signal.SIGUSR2}
 """
+
+
+def test_pause_is_not_ended_by_a_signal_that_was_handled_before() -> None:
+    out = output_of(
+        WATCHED
+        + """
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append('handler'))
+for _ in range(3):
+    signal.raise_signal(signal.SIGUSR1)
+    when_asleep(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    signal.pause()
+    print(len(seen))
+"""
+    )
+    assert out == "2\n4\n6\n"
 
 
 def test_sigwait_and_its_kin_park_until_a_signal_comes() -> None:

@@ -336,16 +336,49 @@ raise_loop_exit(struct hub *hub)
     hub_deliver_to_main(hub);
 }
 
+static PyObject *
+handle_signals(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = ((GreenletObject *)object)->fiber->thread->hub;
+    if (PyErr_CheckSignals() < 0) {
+        if (PyErr_ExceptionMatches(core.greenlet_exit))
+            return NULL;             /* the greenlet is ended while a handler waits */
+        hub_deliver_to_main(hub);
+    }
+    while (hub->pausing.first != NULL)
+        hub_unpark(hub->pausing.first, UNPARKED);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef handle_signals_def = {"handle_signals", handle_signals, METH_NOARGS, NULL};
+
+/* Python's signal handlers run on a greenlet of their own, so that they may wait. As that is no green thread, they
+   are what they are in any program: code of the main thread, with its thread locals and the RLocks it holds. */
+static void
+start_handling_signals(struct hub *hub)
+{
+    PyObject *function = PyCFunction_New(&handle_signals_def, (PyObject *)hub->object);
+    PyObject *greenlet = function != NULL
+        ? PyObject_CallFunctionObjArgs((PyObject *)&Greenlet_Type, function, hub->object, NULL) : NULL;
+    PyObject *enter = greenlet != NULL ? PyObject_GetAttrString(greenlet, "switch") : NULL;
+    CallbackObject *callback = enter != NULL ? callback_new(enter, core.empty_tuple) : NULL;
+    if (callback != NULL)
+        callback_run(hub, callback);
+    else
+        hub_deliver_to_main(hub);
+    Py_XDECREF(callback);
+    Py_XDECREF(enter);
+    Py_XDECREF(greenlet);
+    Py_XDECREF(function);
+}
+
 static void
 see_to_attention(struct hub *hub)
 {
     hub->attention = false;
     if (hub->signals) {
         hub->signals = false;
-        if (PyErr_CheckSignals() < 0)
-            hub_deliver_to_main(hub);
-        while (hub->pausing.first != NULL)
-            hub_unpark(hub->pausing.first, UNPARKED);
+        start_handling_signals(hub);
     }
     if (hub->deadlocked) {
         hub->deadlocked = false;

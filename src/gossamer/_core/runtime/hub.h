@@ -5,7 +5,7 @@
    one made ready it goes on without a switch.
 
    The hub *greenlet* (`home`) is where Python code of nobody in particular runs: callbacks, timers'
-   callbacks, signal handlers, the end of everything. Rules:
+   callbacks, the end of everything. Signal handlers are started from it, on greenlets of their own. Rules:
 
    - The ring is one FIFO of fibers and callbacks, so that what was made ready first runs first. Whoever
      finds a callback at its head switches to `home` and leaves the callback to it.

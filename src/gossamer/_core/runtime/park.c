@@ -1,5 +1,6 @@
 /* park and unpark: see wait.h for the states of a wait, hub.h for who runs next. */
 #include "hub.h"
+#include "signals.h"
 #include "../switch/transfer.h"
 
 void
@@ -325,11 +326,25 @@ hub_join(struct hub *hub, int64_t deadline)
     return outcome;
 }
 
+/* Signals that came before, handled or not: they end the waits that were there, and not one that begins now. */
+static int
+see_to_earlier_signals(struct hub *hub)
+{
+    bool came = hub->wakes_for_signals && signals_take();
+    if (!came && !hub->signals)
+        return 0;
+    hub->signals = false;
+    int result = PyErr_CheckSignals();
+    while (hub->pausing.first != NULL)
+        hub_unpark(hub->pausing.first, UNPARKED);
+    return result;
+}
+
 /* Whoever sends the signal is another party: no report of a deadlock meanwhile. */
 int
 hub_wait_signal(struct hub *hub)
 {
-    if (hub_prepare(hub, FOR_QUEUE, 0) < 0)
+    if (see_to_earlier_signals(hub) < 0 || hub_prepare(hub, FOR_QUEUE, 0) < 0)
         return -1;
     wait_queue_append(&hub->pausing, hub->thread->current);
     hub->foreign++;
