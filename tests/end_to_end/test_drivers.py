@@ -40,20 +40,20 @@ def one_after_another(count: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    with servers.redis(tmp_path_factory.mktemp("redis")) as server:
+def redis_server() -> Iterator[servers.Server]:
+    with servers.folder_of_its_own() as folder, servers.redis(folder) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    with servers.mariadb(tmp_path_factory.mktemp("mariadb"), "--max-connections=400") as server:
+def mariadb_server() -> Iterator[servers.Server]:
+    with servers.folder_of_its_own() as folder, servers.mariadb(folder, "--max-connections=400") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    with servers.postgresql(tmp_path_factory.mktemp("postgresql"), "max_connections=200") as server:
+def postgresql_server() -> Iterator[servers.Server]:
+    with servers.folder_of_its_own() as folder, servers.postgresql(folder, "max_connections=200") as server:
         yield server
 
 
@@ -80,6 +80,49 @@ def test_redis_clients_block_on_lists_at_the_same_time(redis_server: servers.Ser
         (f"list {number}".encode(), str(number).encode()) for number in range(MANY)
     ]
     pool.disconnect()
+
+
+def test_redis_pipelines_take_turns_at_the_connections_of_a_pool(redis_server: servers.Server) -> None:
+    pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+        host=redis_server.host, port=redis_server.port, client_name="pipelines", max_connections=10, timeout=60
+    )
+    client = redis.Redis(connection_pool=pool)
+    most = 0
+
+    def count(number: int) -> object:
+        nonlocal most
+        with client.pipeline() as pipeline:
+            pipeline.incr("counted")
+            pipeline.set(f"number {number}", number)
+            pipeline.get(f"number {number}")
+            results = pipeline.execute()
+        clients: Any = client.client_list()
+        most = max(most, sum(each["name"] == "pipelines" for each in clients))
+        return results[2]
+
+    answers, _ = at_once(2 * MANY, count)
+    assert answers == [str(number).encode() for number in range(2 * MANY)]
+    assert client.get("counted") == str(2 * MANY).encode()
+    assert 1 < most <= 10
+    pool.disconnect()
+
+
+def test_a_redis_lock_is_held_by_one_at_a_time(redis_server: servers.Server) -> None:
+    client = redis.Redis(host=redis_server.host, port=redis_server.port)
+    held: list[int] = []
+    most = 0
+
+    def hold(number: int) -> None:
+        nonlocal most
+        with client.lock("one at a time", timeout=60, sleep=0.005):
+            held.append(number)
+            most = max(most, len(held))
+            time.sleep(0.005)
+            held.remove(number)
+
+    at_once(20, hold)
+    assert most == 1
+    client.close()
 
 
 def test_a_redis_subscriber_waits_while_another_green_thread_publishes(redis_server: servers.Server) -> None:
@@ -139,15 +182,49 @@ def test_green_threads_take_turns_at_the_connections_of_an_sqlalchemy_pool(maria
             with guard:
                 held += 1
                 most = max(most, held)
-            answer = connection.execute(sqlalchemy.text(f"SELECT SLEEP(0.05), {number}")).one()[1]
+            answer = connection.execute(sqlalchemy.text(f"SELECT SLEEP(0.02), {number}")).one()[1]
             with guard:
                 held -= 1
             return answer
 
-    answers, _ = at_once(50, sleep)
-    assert answers == list(range(50))
+    answers, _ = at_once(200, sleep)
+    assert answers == list(range(200))
     assert most == 10
     engine.dispose()
+
+
+def test_an_sqlalchemy_pool_that_is_exhausted_says_so_in_time(mariadb_server: servers.Server) -> None:
+    engine = sqlalchemy.create_engine(
+        f"mysql+pymysql://{mariadb_server.user}@{mariadb_server.host}:{mariadb_server.port}/test",
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.2,
+    )
+    with engine.connect():
+        refused = _core.spawn(engine.connect)
+        refused.join()
+        assert isinstance(refused.exception, sqlalchemy.exc.TimeoutError)
+    with engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
+    engine.dispose()
+
+
+def test_a_postgresql_listener_waits_while_another_green_thread_notifies(postgresql_server: servers.Server) -> None:
+    def connect() -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            host=postgresql_server.host,
+            port=postgresql_server.port,
+            user=postgresql_server.user,
+            dbname="postgres",
+            autocommit=True,
+        )
+
+    with connect() as listener, connect() as notifier:
+        listener.execute("LISTEN news")
+        listening = _core.spawn(lambda: next(listener.notifies(timeout=60)).payload)
+        notifier.execute("NOTIFY news, 'hello'")
+        listening.join()
+        assert listening.value == "hello"
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:

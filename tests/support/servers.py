@@ -1,4 +1,4 @@
-"""Real servers for tests: Redis, MariaDB and PostgreSQL, each on a free port of the loopback interface.
+"""Real servers for tests: Redis, MariaDB, PostgreSQL and RabbitMQ, each on a free port of the loopback interface.
 
 Each has a folder of its own and ends with its `with` block. Started as root they change to the user that Debian made
 for them, because MariaDB and PostgreSQL refuse to run as root.
@@ -13,8 +13,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,14 +44,29 @@ def connected(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), STARTS_WITHIN)
 
 
-def program(*names: str, folders: tuple[str, ...] = ()) -> str:
-    """The full name of the first program that is there; some are where PATH does not lead."""
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *folders])
+def program(*names: str, folders: tuple[str, ...] = (), first: bool = False) -> str:
+    """The full name of the first program that is there; some are where PATH does not lead.
+
+    first: look into the folders before PATH.
+    """
+    usual = (os.environ.get("PATH", ""), "/usr/sbin", "/sbin")
+    path = os.pathsep.join((*folders, *usual) if first else (*usual, *folders))
     for name in names:
         found = shutil.which(name, path=path)
         if found is not None:
             return found
     raise FileNotFoundError(f"none of {', '.join(names)} is installed; tools/debian-packages test brings it")
+
+
+@contextlib.contextmanager
+def folder_of_its_own() -> Iterator[Path]:
+    """A temporary folder for one server.
+
+    Not one of pytest's: each run of pytest closes the folder above all of them to other users, also to the servers of a
+    run that goes on beside it.
+    """
+    with tempfile.TemporaryDirectory(prefix="gossamer-") as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager
@@ -116,6 +132,50 @@ def postgresql(folder: Path, *settings: str) -> Iterator[Server]:
         yield Server("127.0.0.1", port, "test")
 
 
+@contextlib.contextmanager
+def rabbitmq(folder: Path) -> Iterator[Server]:
+    """RabbitMQ with its user `guest`, whose password is the same.
+
+    Erlang looks its nodes up at a port mapper. Left alone, it would start one that stays for good.
+    """
+    port, owner = free_port(), owner_for("rabbitmq")
+    names, data, plugins = folder / "names", folder / "data", folder / "plugins"
+    for each in (names, data):
+        each.mkdir()
+    plugins.write_text("[].")
+    mapper = free_port()
+    environment = {
+        "HOME": str(data),
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "ERL_EPMD_PORT": str(mapper),
+        "RABBITMQ_NODENAME": f"gossamer{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(data),
+        "RABBITMQ_LOG_BASE": str(data),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+        "RABBITMQ_CONF_ENV_FILE": str(data / "none"),
+        "RABBITMQ_CONFIG_FILE": str(data / "none"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(data / "none"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        # its script then becomes the server, instead of a shell that waits for it
+        "RUNNING_UNDER_SYSTEMD": "true",
+    }
+    give(folder, owner)
+    # Debian's rabbitmq-server in PATH writes its log where only Debian's own may
+    command = [program("rabbitmq-server", folders=("/usr/lib/rabbitmq/bin",), first=True)]
+    with (
+        running([program("epmd"), "-port", str(mapper), "-address", "127.0.0.1"], names, owner=owner, port=mapper),
+        running(command, data, owner=owner, port=port, environment=environment),
+    ):
+        log = data / "log"
+        wait_until(lambda: "startup complete" in log.read_text(), f"RabbitMQ is not ready; see {log}")
+        yield Server("127.0.0.1", port, "guest")
+
+
 def owner_for(name: str) -> str | None:
     """The user to run a server as: Debian's for it if we are root, else ourselves."""
     return name if os.getuid() == 0 else None
@@ -144,15 +204,28 @@ def run(command: list[str], folder: Path, owner: str | None) -> None:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], folder: Path, *, owner: str | None, port: int, stop: signal.Signals = signal.SIGTERM
+    command: list[str],
+    folder: Path,
+    *,
+    owner: str | None,
+    port: int,
+    stop: signal.Signals = signal.SIGTERM,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """A server process that answers on `port`, until the block ends."""
+    """A server process that answers on `port`, until the block ends. environment: in place of ours."""
     owner = owner_for(owner) if owner is not None else None
     give(folder, owner)
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=folder, user=owner, stdout=output, stderr=output, start_new_session=True
+            command,
+            cwd=folder,
+            user=owner,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
         )
     try:
         wait_until(lambda: answers(process, port, log), f"{command[0]} does not answer; its log is in {log}")
