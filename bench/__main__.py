@@ -24,6 +24,7 @@ TOPICS = (
     "bench.sync",
     "bench.stock",
     "bench.echo",
+    "bench.wsgi",
 )
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 

@@ -119,7 +119,7 @@ class CpuAtMost:
 
     @property
     def text(self) -> str:
-        return f"CPU at most {self.factor:g} times"
+        return f"CPU at most {self.factor:.3g} times"
 
     def reached(self, result: Result) -> bool:
         times = result.cpu_times

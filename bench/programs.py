@@ -78,7 +78,7 @@ class Program:
 
     def processor_time(self) -> float:
         """Seconds of processor time, user and system, that all its threads have used."""
-        return time.clock_gettime(_processor_clock(self.pid))
+        return time.clock_gettime(processor_clock(self.pid))
 
     def timed(self, line: str, server: Program | None = None) -> Cost:
         """Send a line whose answer is the nanoseconds that something took, and how much processor time `server` (or it
@@ -90,6 +90,6 @@ class Program:
         return Cost(nanoseconds / 1e9, of.processor_time() - before)
 
 
-def _processor_clock(process: int) -> int:
+def processor_clock(process: int) -> int:
     """What clock_getcpuclockid(3) returns, which Python does not offer."""
     return ~process << 3 | 2

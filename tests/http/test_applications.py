@@ -150,7 +150,7 @@ def test_flask_by_http_client(flask: Serving) -> None:
 
 
 def test_a_thousand_slow_requests_overlap(flask: Serving) -> None:
-    count = scaled(1000)
+    count = scaled(1000, 100)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     waiting = selectors.DefaultSelector()
