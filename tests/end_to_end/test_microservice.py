@@ -93,14 +93,13 @@ def ask(port: int, number: int) -> Answer:
         return answers(read_all(client))[0]
 
 
-def test_a_thousand_requests_wait_for_four_things_each_at_the_same_time(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_thousand_requests_wait_for_four_things_each_at_the_same_time(folder: Path) -> None:
     count = scaled(1000)
     with contextlib.ExitStack() as stack:
-        redis = stack.enter_context(servers.redis(tmp_path_factory.mktemp("redis")))
+        places = [stack.enter_context(servers.folder_of_its_own()) for _ in range(2)]
+        redis = stack.enter_context(servers.redis(places[0]))
         settings = ["--max-connections=1200", "--back-log=1200", "--skip-ssl", "--thread-cache-size=1200"]
-        mariadb = stack.enter_context(servers.mariadb(tmp_path_factory.mktemp("mariadb"), *settings))
+        mariadb = stack.enter_context(servers.mariadb(places[1], *settings))
         _, slow_port = stack.enter_context(started([sys.executable, "-c", SLOW_SERVICE], folder))
         command = [sys.executable, "-m", "gossamer", "serve", "--bind", "127.0.0.1:0", "service:app"]
         process, line = stack.enter_context(

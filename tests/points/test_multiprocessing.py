@@ -12,6 +12,7 @@ import pytest
 
 from gossamer import _core
 from gossamer._core import spawn
+from gossamer.event import Event
 from tests.support.children import run_command
 from tests.support.runtime import beside, joined
 
@@ -202,10 +203,11 @@ def test_a_green_thread_waits_for_a_lock_and_is_woken_by_its_release(
 
 def test_a_recursive_lock_belongs_to_a_green_thread(context: multiprocessing.context.ForkContext) -> None:
     lock = context.RLock()
+    looked = Event()
 
     def take_twice() -> bool:
         with lock, lock:
-            _core.sleep(0.01)
+            looked.wait()
             return lock._semlock._is_mine()  # type: ignore[attr-defined,no-any-return]
 
     owner = parked(take_twice)
@@ -213,7 +215,8 @@ def test_a_recursive_lock_belongs_to_a_green_thread(context: multiprocessing.con
     with pytest.raises(AssertionError, match="not owned by thread"):
         lock.release()
     assert not lock.acquire(False)
-    others = [spawn(take_twice) for _ in range(3)]
+    others = [parked(take_twice) for _ in range(3)]
+    looked.set()
     assert joined(owner, *others) == [True] * 4
     with lock:
         assert lock._semlock._is_mine()  # type: ignore[attr-defined]

@@ -64,13 +64,16 @@ def by_the_original(work: Callable[[], Any]) -> Any:
 
 
 def fill(end: ssl.SSLSocket) -> None:
-    """Write until there is no room. What OpenSSL still has to send then is a record of zeros."""
+    """Write until there is no room, nor will be. What OpenSSL still has to send then is a record of zeros."""
     end.settimeout(0)
-    try:
-        while True:
+    refused = 0
+    while refused < 5:
+        try:
             end.send(bytes(16384))
-    except ssl.SSLWantWriteError:
-        pass
+            refused = 0
+        except ssl.SSLWantWriteError:
+            refused += 1
+            sleep(0.01)  # the kernel may still move some of it to the other end
 
 
 def reset(end: socket.socket) -> None:

@@ -3,6 +3,7 @@
 The authority and the server's certificate (for "localhost" and 127.0.0.1) are made anew for each run.
 """
 
+import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
@@ -45,9 +46,15 @@ def make_certificates(folder: Path) -> Certificates:
 
 
 def connected_pair() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a TCP connection over loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        ends = socket.create_connection(listener.getsockname()), listener.accept()[0]
+    """Both ends of a TCP connection over loopback, with room for some 100 kB that the kernel does not enlarge."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+        client = stack.enter_context(socket.socket())
+        for end in listener, client:
+            for room in socket.SO_SNDBUF, socket.SO_RCVBUF:
+                end.setsockopt(socket.SOL_SOCKET, room, 100_000)
+        client.connect(listener.getsockname())
+        ends = client, listener.accept()[0]
+        stack.pop_all()
     for end in ends:
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return ends

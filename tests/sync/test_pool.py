@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gossamer._core import GreenletExit, getcurrent, sleep, spawn
+from gossamer.event import Event
 from gossamer.greenlet import Greenlet
 from gossamer.pool import Group, Pool, PoolFull
 from gossamer.timeout import Timeout
@@ -106,13 +107,15 @@ def test_killing_one_leaves_the_others() -> None:
 
 def test_a_pool_has_so_many_places() -> None:
     pool = Pool(2)
+    done = Event()
     assert (pool.free_count(), pool.full(), pool.size) == (2, False, 2)
-    pool.spawn(nap, 2)
+    pool.spawn(done.wait)
     pool.spawn(nap, 1)
     assert (pool.free_count(), pool.full()) == (0, True)
-    third = pool.spawn(nap, 1)
+    third = pool.spawn(lambda: (done.wait(), 3)[1])
     assert len(pool) == 2
-    assert third.get() == 2
+    done.set()
+    assert third.get() == 3
     pool.join()
     assert pool.free_count() == 2
 

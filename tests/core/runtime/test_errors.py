@@ -68,6 +68,46 @@ def test_the_default_report_names_the_green_thread_and_shows_the_traceback(capsy
     assert "in fails" in shown and "LookupError: a certain text" in shown
 
 
+def test_the_core_s_report_is_made_by_the_program_s_hook() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+shown = []
+sys.excepthook = lambda *error: shown.append(error)
+it = spawn([].pop)
+joined(it)
+print([error[:2] == (IndexError, it.exception) for error in shown])
+"""
+    )
+    assert out == "[True]\n"
+
+
+def test_where_the_program_s_hook_fails_both_errors_are_shown() -> None:
+    ended = run_child(
+        PRELUDE
+        + """
+sys.excepthook = lambda *error: {}['in the hook']
+joined(spawn([].pop))
+"""
+    )
+    assert ended.status == 0, ended.describe()
+    assert "KeyError: 'in the hook'" in ended.err and "IndexError: pop from empty list" in ended.err
+
+
+def test_a_program_that_goes_on_after_a_reported_interrupt_ends_as_it_likes() -> None:
+    source = """
+        import os, signal
+        from gossamer import _core
+        _core.get_hub().call_later(0, os.kill, os.getpid(), signal.SIGINT)
+        try:
+            _core.sleep(60)
+        except KeyboardInterrupt:
+            print('interrupted')
+    """
+    ended = run_child(source)
+    assert (ended.status, ended.out) == (0, "interrupted\n"), ended.describe()
+
+
 def test_a_report_can_be_made_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     get_hub().handle_error("some context", LookupError, LookupError("by hand"), None)
     shown = capsys.readouterr().err

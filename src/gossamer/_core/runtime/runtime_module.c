@@ -413,7 +413,27 @@ error_set(PyObject *type, PyObject *value)
         PyErr_SetObject(type, value);
 }
 
-/* Not through PyErr_Print(), which ends the process for SystemExit and keeps the error in sys.last_exc. */
+/* Calls sys.excepthook or sys.__excepthook__. Returns false with a report written when it cannot or the hook fails. */
+static bool
+hook_called(const char *name, PyObject *error)
+{
+    PyObject *hook = PySys_GetObject(name);
+    PyObject *traceback = PyException_GetTraceback(error), *result = NULL;
+    if (hook != NULL && hook != Py_None) {
+        Py_INCREF(hook);
+        PyObject *arguments[] = {(PyObject *)Py_TYPE(error), error, traceback != NULL ? traceback : Py_None};
+        result = PyObject_Vectorcall(hook, arguments, 3, NULL);
+        if (result == NULL)
+            PyErr_WriteUnraisable(hook);
+        Py_DECREF(hook);
+    }
+    Py_XDECREF(traceback);
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+/* Not through PyErr_Print(), which ends the process for SystemExit, keeps the error in sys.last_exc, and from 3.14 on has a
+   process that printed a KeyboardInterrupt die of SIGINT at its end. */
 static void
 error_print(PyObject *context, PyObject *type, PyObject *value)
 {
@@ -426,7 +446,10 @@ error_print(PyObject *context, PyObject *type, PyObject *value)
         PySys_FormatStderr("%U failed:\n", name);
     Py_XDECREF(name);
     error_set(type, value);
-    PyErr_PrintEx(0);
+    PyObject *error = PyErr_GetRaisedException();
+    if (!hook_called("excepthook", error))
+        hook_called("__excepthook__", error);
+    Py_DECREF(error);
 }
 
 static PyObject *
