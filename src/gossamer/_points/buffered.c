@@ -321,7 +321,7 @@ layout_fits(PyObject *module)
     Py_XDECREF(reader);
     Py_XDECREF(raw);
     PyThread_type_lock lock = PyThread_allocate_lock();
-    fits = fits && lock != NULL && !pointer_lock_is_taken(lock) && pointer_lock_try(lock)
+    fits = fits && lock != NULL && !pointer_lock_is_taken(lock) && PyThread_acquire_lock(lock, NOWAIT_LOCK)
            && pointer_lock_is_taken(lock);
     if (fits)
         PyThread_release_lock(lock);

@@ -45,8 +45,9 @@ struct rlock_layout {
 #endif
 };
 
-/* A lock is a semaphore on Linux. PyThread_acquire_lock_timed() would read the clock even for a timeout of 0, which is
-   half of what trying costs. Where an interpreter was built with something else, the points' probes find out. */
+/* For a `struct pointer_lock` and the RLocks before 3.14, whose locks are semaphores on Linux. PyThread_acquire_lock_timed()
+   would read the clock even for a timeout of 0, which is half of what trying costs. Where an interpreter was built with
+   something else, the points' probes find out. */
 static inline bool
 pointer_lock_try(PyThread_type_lock lock)
 {
