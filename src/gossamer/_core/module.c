@@ -72,14 +72,36 @@ exceptions_make(PyObject *module)
     return PyModule_AddObjectRef(module, "error", core.error);
 }
 
+/* On a free-threaded 3.13 the interpreter turns the GIL on for a module that does not say that it can do without (and
+   says so in a RuntimeWarning), unless it was told never to. */
+static int
+refuse_free_threading(void)
+{
+#ifdef Py_GIL_DISABLED
+    if (PY_VERSION_HEX >= 0x030e0000) {
+        PyErr_SetString(PyExc_ImportError,
+                        "gossamer does not work on free-threaded builds of CPython 3.14 and later yet; "
+                        "use an ordinary build, or a free-threaded 3.13");
+        return -1;
+    }
+    PyObject *ask = PySys_GetObject("_is_gil_enabled");
+    PyObject *answer = ask != NULL ? PyObject_CallNoArgs(ask) : Py_NewRef(Py_False);
+    Py_XDECREF(answer);
+    if (answer == Py_False)
+        PyErr_SetString(PyExc_ImportError,
+                        "gossamer needs the global interpreter lock, and this process was told to stay without: "
+                        "start it without -X gil=0 and PYTHON_GIL=0");
+    return answer == Py_True ? 0 : -1;
+#else
+    return 0;
+#endif
+}
+
 static int
 refuse_elsewhere(void)
 {
-#ifdef Py_GIL_DISABLED
-    PyErr_SetString(PyExc_ImportError,
-                    "gossamer does not work on free-threaded builds of CPython yet; use an ordinary build");
-    return -1;
-#endif
+    if (refuse_free_threading() < 0)
+        return -1;
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError,
                         "gossamer works in the main interpreter only, not in sub-interpreters; "

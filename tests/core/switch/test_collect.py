@@ -590,7 +590,9 @@ class TestCyclesThroughParkedFrames:
         reference = weakref.ref(parked(body))
         gc.collect()
         assert reference() is None
-        assert seen == [*whole_end(), "generator closed"]
+        # A collection promises no order among what it finds.
+        assert seen.count("generator closed") == 1
+        assert [entry for entry in seen if entry != "generator closed"] == whole_end()
 
     def test_two_that_hold_each_other(self) -> None:
         seen: list[object] = []

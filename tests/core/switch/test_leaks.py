@@ -18,6 +18,7 @@ import pytest
 
 from gossamer import switching
 from gossamer.switching import GreenletExit, error, getcurrent, greenlet, settrace
+from tests.support.free_threading import IS_FREE_THREADED
 from tests.support.greenlets import below, below_c, ended, parked, to_parent
 from tests.support.memory import least_growth, total_references
 
@@ -298,6 +299,8 @@ def grows_with(operation: Callable[[], object], times: int, measure: Callable[[]
 
 @pytest.mark.parametrize(("operation", "times"), OPERATIONS, ids=[operation.__name__ for operation, _ in OPERATIONS])
 def test_no_memory_block_is_left_by(operation: Callable[[], None], times: int) -> None:
+    if IS_FREE_THREADED and operation in {subclasses, overridden_lookups}:
+        pytest.skip("a free-threaded build frees what belongs to classes later, when no thread can be reading it")
     assert not grows_with(operation, times, sys.getallocatedblocks)
 
 

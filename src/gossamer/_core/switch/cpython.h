@@ -20,6 +20,9 @@
      the C function it called tells where its arguments end. What is not known is left out: a reference
      the collector is not shown keeps its object alive, never the reverse.
 
+   - Free-threaded 3.13, with the GIL turned on: locks of single objects that C code on a stack holds hang off the
+     thread state. They are let go before that stack is left, or the next greenlet would wait for this one for ever.
+
    To add a version: compare `Include/cpython/pystate.h` and `internal/pycore_interpframe_structs.h`
    (or `pycore_frame.h`) with the previous release's, then walk through the headers below in their order. */
 #ifndef GOSSAMER_CPYTHON_H

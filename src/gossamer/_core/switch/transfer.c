@@ -52,6 +52,7 @@ swap_within_slot(struct thread *thread, struct fiber *current, struct fiber *tar
 static PyObject *
 no_memory_to_switch(struct thread *thread, struct fiber *target)
 {
+    python_state_arrive(thread->tstate);
     message_drop(message_take(thread));
     PyErr_Clear();
     if (!target->entered)
@@ -126,8 +127,10 @@ fiber_hand_off(struct thread *thread, struct fiber *next)
     if (unlikely(slot->occupant != next)) {
         within_slot = current->slot == slot;
         if (!within_slot) {
-            if (occupant_copy_out(slot) < 0)
+            if (occupant_copy_out(slot) < 0) {
+                python_state_arrive(tstate);
                 return false;
+            }
             slice_copy_in(next);
         }
     }
@@ -135,15 +138,13 @@ fiber_hand_off(struct thread *thread, struct fiber *next)
     thread->left = current->object;
     thread->current = next;
     slot->recently_used = true;
-    if (unlikely(within_slot)) {
-        if (!swap_within_slot(thread, current, next))
-            return false;
-    }
-    else {
+    bool left = true;
+    if (unlikely(within_slot))
+        left = swap_within_slot(thread, current, next);
+    else
         stack_change(current, next);
-    }
     python_state_arrive(tstate);
-    return true;
+    return left;
 }
 
 /* ---- finding who is really switched to ---- */

@@ -25,6 +25,9 @@ typedef struct {
 #if HAS_STACK_LIMITS
     PyObject *executor;
 #endif
+#ifdef Py_GIL_DISABLED
+    uintptr_t critical_section;      /* the innermost one, on the C stack; suspended as long as this is valid */
+#endif
     int recursion_depth;             /* Python calls in progress */
     int tracing;                     /* > 0: inside a trace function */
 #if PY_VERSION_HEX < 0x030d0000
@@ -55,6 +58,11 @@ python_state_save(PythonState *state, PyThreadState *tstate)
     state->exc_info = tstate->exc_info;
     state->context = tstate->context;
     state->tracing = tstate->tracing;
+#ifdef Py_GIL_DISABLED
+    if (tstate->critical_section != 0)
+        _PyCriticalSection_SuspendAll(tstate);
+    state->critical_section = tstate->critical_section;
+#endif
 #if PY_VERSION_HEX < 0x030c0000
     state->recursion_depth = tstate->recursion_limit - tstate->recursion_remaining;
     state->trash_nesting = tstate->trash_delete_nesting;
@@ -88,6 +96,9 @@ python_state_load(const PythonState *state, PyThreadState *tstate, const StackLi
         tstate->context_ver++;
     }
     tstate->tracing = state->tracing;
+#ifdef Py_GIL_DISABLED
+    tstate->critical_section = state->critical_section;
+#endif
 #if PY_VERSION_HEX < 0x030c0000
     tstate->recursion_remaining = tstate->recursion_limit - state->recursion_depth;
     tstate->trash_delete_nesting = state->trash_nesting;
@@ -113,10 +124,16 @@ python_state_load(const PythonState *state, PyThreadState *tstate, const StackLi
     (void)limits;
 }
 
-/* 3.11 keeps "tracing is on" in the struct that has just been exchanged; to be called on the new stack. */
+/* The rest of a load, on the stack that it belongs to; also when that was saved and is not left after all.
+   3.11 keeps "tracing is on" in the struct that has been exchanged. Free-threaded builds: the locks of single objects
+   that calls on this stack hold are taken again. */
 static inline __attribute__((always_inline)) void
 python_state_arrive(PyThreadState *tstate)
 {
+#ifdef Py_GIL_DISABLED
+    if (tstate->critical_section != 0)
+        _PyCriticalSection_Resume(tstate);
+#endif
 #if PY_VERSION_HEX < 0x030c0000
     bool wanted = tstate->c_tracefunc != NULL || tstate->c_profilefunc != NULL;
     tstate->cframe->use_tracing = (wanted && tstate->tracing == 0) ? 255 : 0;
@@ -136,6 +153,9 @@ python_state_start(PythonState *state, PyThreadState *tstate, _PyStackChunk *roo
     state->exc_base.exc_value = NULL;
     state->exc_base.previous_item = NULL;
     state->exc_info = &state->exc_base;
+#ifdef Py_GIL_DISABLED
+    state->critical_section = 0;
+#endif
     state->recursion_depth = 0;
     state->tracing = 0;
 #if HAS_CFRAME

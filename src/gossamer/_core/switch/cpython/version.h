@@ -24,6 +24,7 @@
 #  include "internal/pycore_frame.h"
 #  if PY_VERSION_HEX >= 0x030d0000
 #    ifdef Py_GIL_DISABLED
+#      include "internal/pycore_critical_section.h"
 #      include "internal/pycore_gc.h"  /* what 3.13's pycore_tstate.h uses and does not include */
 #    endif
 #    include "internal/pycore_tstate.h"
