@@ -94,6 +94,23 @@ def test_more_greenlets_than_slots_are_copied_out_and_counted() -> None:
     assert switching.counts()["copied_out"] == 0
 
 
+@pytest.mark.beyond_greenlet
+@pytest.mark.parametrize(("park", "stacks"), [("parked()", range(128, 200)), ("parked(nested)", range(300, 520))])
+def test_a_crowd_shares_stacks_unless_it_uses_more_than_a_little_of_them(park: str, stacks: range) -> None:
+    slots = output_of(
+        f"""
+from gossamer import switching
+from tests.support.greenlets import below_c, parked, to_parent
+def nested():
+    below_c(2, to_parent)
+crowd = [{park} for _ in range(1000)]
+print(switching.counts()["slots"])
+""",
+        environment={"GOSSAMER_STACKS": ""},
+    )
+    assert int(slots) in stacks
+
+
 def test_hundreds_of_greenlets_deep_in_c_calls_keep_their_data() -> None:
     def body(number: int) -> int:
         def work() -> int:

@@ -12,7 +12,8 @@
 #endif
 
 enum {
-    SLOTS_DEFAULT = 512,
+    SLOTS_FOR_ALL = 128,
+    SLOTS_ROOMY = 512,
     SLOTS_MOST = 16384,              /* two mappings each: half of Linux's default limit of 65530 */
     MAPPINGS_LEFT = 16,              /* for others, when the system's limit on mappings comes near */
     CANARY_WORDS = 4,
@@ -27,8 +28,9 @@ static struct {
     pthread_mutex_t lock;
     struct slot *free;
     Py_ssize_t mapped;
-    Py_ssize_t limit;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .limit = SLOTS_DEFAULT};
+    Py_ssize_t for_all;              /* up to so many, each greenlet that starts gets one of its own */
+    Py_ssize_t roomy;                /* up to so many, one that is not shallow keeps the one it has */
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .for_all = SLOTS_FOR_ALL, .roomy = SLOTS_ROOMY};
 
 int
 slot_pool_configure(void)
@@ -45,7 +47,7 @@ slot_pool_configure(void)
                      text, SLOTS_MOST);
         return -1;
     }
-    pool.limit = wanted;
+    pool.for_all = pool.roomy = wanted;
     return 0;
 }
 
@@ -180,7 +182,7 @@ pool_take(void)
 static void
 pool_put(struct slot *slot)
 {
-    if (slots_mapped() > pool.limit) {
+    if (slots_mapped() > pool.roomy) {
         slot_unmap(slot);
         return;
     }
@@ -188,6 +190,14 @@ pool_put(struct slot *slot)
     slot->next_free = pool.free;
     pool.free = slot;
     pthread_mutex_unlock(&pool.lock);
+}
+
+/* Whether a slice is rather kept where it is than copied out. */
+static bool
+is_worth_a_slot(size_t slice)
+{
+    Py_ssize_t mapped = slots_mapped();
+    return slice > SLICE_DEEP ? mapped < SLOTS_MOST : slice > SLICE_SHALLOW && mapped < pool.roomy;
 }
 
 /* The thread's next shared slot in turn: an empty one, else one whose occupant had its second chance. */
@@ -204,10 +214,10 @@ overflow_choose(struct thread *thread)
         choice = slot;
         if (occupant == thread->current)
             continue;
-        if (fiber_slice_size(occupant) > SLICE_DEEP && slots_mapped() < SLOTS_MOST) {
+        if (is_worth_a_slot(fiber_slice_size(occupant))) {
             struct slot *fresh = slot_map(HEADROOM);
             if (fresh != NULL) {
-                slot->overflow = false;  /* the deep one keeps it */
+                slot->overflow = false;  /* the occupant keeps it */
                 fresh->overflow = true;
                 return thread->overflow[index] = fresh;
             }
@@ -279,7 +289,7 @@ slot_acquire(struct thread *thread)
         pool_put(free_slot_pop(thread));
     if (slot == NULL)
         slot = pool_take();
-    if (slot == NULL && slots_mapped() < pool.limit)
+    if (slot == NULL && slots_mapped() < pool.for_all)
         slot = slot_map(HEADROOM);
     if (slot == NULL)
         slot = overflow_acquire(thread);

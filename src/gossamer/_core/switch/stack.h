@@ -11,11 +11,12 @@
    - Below `top - SLOT_KEEP` a canary is written. While it is intact the pages below were never
      touched; a slot that is freed with a broken one gives them back to the system.
 
-   How many slots there are is bounded (`slot_pool_limit`): 512 resident shallow stacks are faster than
-   12,000 (they stay in cache and in few page tables), see docs/switching.md. Greenlets beyond that
-   share a few overflow slots of their thread. A deep stack, whose copy would cost more than its pages,
-   keeps its slot and the overflow set gets a new one, up to a hard limit that stays well below the
-   system's limit on mappings. */
+   How many slots there are is bounded. Each lies in page tables of its own, so that the processor looks up
+   the address of a stack that it has not used for a while in cold memory, several times over; a shallow slice
+   is copied in less time, from memory that is close together (docs/switching.md). So the first 128 greenlets
+   get a slot each, and those beyond share a few overflow slots of their thread. Of these, one whose slice is
+   not shallow keeps its slot and the overflow set gets a new one, while there are fewer than 512; a deep one
+   does up to a hard limit that stays well below the system's limit on mappings. */
 #ifndef GOSSAMER_STACK_H
 #define GOSSAMER_STACK_H
 
@@ -27,7 +28,8 @@ struct thread;
 enum {
     SLOT_GUARD = 4096,
     SLOT_KEEP = 32 * 1024,           /* bytes at the top that stay resident when a slot is freed */
-    SLICE_DEEP = 16 * 1024,          /* a slice of more bytes than this is kept where it is */
+    SLICE_SHALLOW = 2 * 1024,        /* a slice of more bytes than this is kept where it is while slots abound */
+    SLICE_DEEP = 16 * 1024,          /* and of more than this as long as there are any to be had */
     OVERFLOW_SLOTS = 16,             /* shared by a thread's latecomers */
     FREE_SLOTS_KEPT = 64,            /* by a thread; more go back to the pool */
 };
@@ -66,8 +68,8 @@ char *scratch_map(void);
 /* How many slots are mapped, in use or not. */
 Py_ssize_t slots_mapped(void);
 
-/* The number of slots up to which each greenlet gets one of its own. Read once from the environment
-   variable GOSSAMER_STACKS (default 512). Returns -1 with ValueError set when that is no number in
+/* The number of slots up to which each greenlet gets one of its own, shallow or not. Read once from the
+   environment variable GOSSAMER_STACKS, if it is set. Returns -1 with ValueError set when that is no number in
    1..16384. */
 int slot_pool_configure(void);
 
