@@ -16,6 +16,7 @@ mode:
     dev          CPython's development mode (-X dev), for child processes too
     malloc       PYTHONMALLOC=debug: writes past an object's end, uses after free, calls without the GIL
     gc           a garbage collection at nearly every allocation
+    soak         the tests that take minutes, marked `soak`, and no others
     sanitizers   the extension built with AddressSanitizer and UBSan; libasan is preloaded unless the interpreter
                  was itself built with it (such an interpreter runs this mode only, unless --mode says otherwise)
 
@@ -116,6 +117,7 @@ MODES = {
             {**SANITIZER_OPTIONS, "GOSSAMER_TEST_PATIENCE": "10"},
             ("-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"),
         ),
+        Mode("soak", {"PYTEST_ADDOPTS": "-m soak"}),
     )
 }
 
