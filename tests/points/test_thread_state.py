@@ -302,3 +302,21 @@ def test_a_fork_with_other_threads_on_green_stacks_goes_on() -> None:
         """
     )
     assert out == "0 mine\n"
+
+
+def test_exit_says_nothing_of_parked_green_threads_that_asked_for_their_thread_object() -> None:
+    ended = run_child(
+        """
+import threading, time
+from gossamer import _core, monkey
+monkey.patch_all()
+
+def forever():
+    print(threading.current_thread() is threading.main_thread())
+    time.sleep(3600)
+
+crowd = [_core.spawn(forever) for _ in range(3)]
+time.sleep(0)
+"""
+    )
+    assert (ended.status, ended.out, ended.err) == (0, "False\n" * 3, "")

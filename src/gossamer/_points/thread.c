@@ -516,11 +516,20 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/* In this local, from 3.13 on, is what tells threading of the end of a thread that it has not started. Those of green
+   threads that are parked would go with it when threading's names are gone, and complain: so it stays for good. */
+static void
+keep_local_of_threading(void)
+{
+    (void)threading_attribute("_thread_local_info");
+}
+
 /* The interpreter is about to take down its thread states, from whatever stack this runs on. */
 static PyObject *
 at_exit(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
     own_states_stay();
+    keep_local_of_threading();
     Py_RETURN_NONE;
 }
 
