@@ -112,18 +112,18 @@ def test_a_handler_class_may_change_the_environment_and_the_log() -> None:
 
     class Handler(WSGIHandler):
         def get_environ(self) -> dict[str, Any]:
-            return {**super().get_environ(), "HANDLER": type(self).__name__}
+            return {**super().get_environ(), "HANDLER": f"{type(self).__name__} {self.path}"}
 
         def log_request(self) -> None:
-            lines.append(f"{self.client_address[0]} {self.requestline} {self.code} {self.response_length}")
+            lines.append(f"{self.client_address[0]} {self.requestline} {self.status!r} {self.response_length}")
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         start_response("200 OK", [])
         return [environ["HANDLER"].encode()]
 
     with running(application, handler_class=Handler, log=io.StringIO()) as server:
-        assert ask(server).body == b"Handler"
-    assert lines == ["127.0.0.1 GET /path?query HTTP/1.1 200 7"]
+        assert ask(server).body == b"Handler /path?query"
+    assert lines == ["127.0.0.1 GET /path?query HTTP/1.1 '200 OK' 19"]
 
 
 def test_connections_may_be_limited_by_a_pool() -> None:

@@ -14,6 +14,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from http.client import responses
 from typing import Any, ClassVar
 
 from gossamer._core import getcurrent, greenlet
@@ -111,7 +112,7 @@ class WSGIHandler:
     """What happens around the requests of one connection. Subclasses override `get_environ()` and `log_request()`.
 
     sock, address: the connection and the client's address; `server`: the WSGIServer.
-    environ: of the request under way. requestline: its first line.
+    environ: of the request under way. requestline: its first line; path: what it asks for, as the client sent it.
     status: of the response, such as "200 OK", None if none was begun; code: its number.
     response_length: bytes of its body. time_start, time_finish: in seconds since the epoch.
     """
@@ -122,10 +123,16 @@ class WSGIHandler:
         self.server = server
         self.environ: dict[str, Any] = {}
         self.requestline = ""
+        self.status: str | None = None
         self.code: int | None = None
         self.response_length = 0
         self.time_start = 0.0
         self.time_finish = 0.0
+
+    @property
+    def path(self) -> str:
+        """What the request under way asks for, as the client sent it."""
+        return str(self.environ.get("RAW_URI", ""))
 
     def get_environ(self) -> dict[str, Any]:
         """The environment that the application is called with; `self.environ` if this is not overridden."""
@@ -149,6 +156,7 @@ class WSGIHandler:
         protocol = f" {access.protocol}" if access.protocol != "-" else ""
         self.requestline = f"{access.method} {access.target}{protocol}"
         self.code = access.status or None
+        self.status = f"{access.status} {responses.get(access.status, '')}".rstrip() if access.status else None
         self.response_length = access.size
         self.time_finish = time.time()
         self.time_start = self.time_finish - access.seconds
