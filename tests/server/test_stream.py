@@ -244,3 +244,15 @@ def test_stopping_ends_what_runs_in_the_pool() -> None:
     until(lambda: len(server.pool) == 1)
     server.stop(timeout=0.01)
     assert (joined(asking), len(server.pool)) == ([b""], 0)
+
+
+def test_a_server_whose_handler_is_its_own_method_can_be_shown() -> None:
+    class Server(StreamServer):
+        def handle(self, connection: object, address: object) -> None:
+            """Do nothing."""
+
+    server = Server(("127.0.0.1", 0))
+    assert "handler <its method " in repr(server)
+    assert "Server.handle>" in repr(server)
+    server.set_handle(server.handle)
+    assert "Server.handle>" in repr(server)

@@ -275,7 +275,13 @@ class BaseServer:
 
     def __repr__(self) -> str:
         state = "started" if self._started else "stopped"
-        return f"<{type(self).__name__} {state} on {self.address!r}, handler {self.handle!r}>"
+        return f"<{type(self).__name__} {state} on {self.address!r}, handler {self._name_of_handler()}>"
+
+    def _name_of_handler(self) -> str:
+        """A method of the server's own would be shown with the server, and so for ever."""
+        if getattr(self.handle, "__self__", None) is self:
+            return f"<its method {getattr(self.handle, '__qualname__', 'handle')}>"
+        return repr(self.handle)
 
 
 def _details(error: Exception) -> tuple[type[BaseException], BaseException, TracebackType | None]:
