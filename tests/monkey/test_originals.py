@@ -144,3 +144,31 @@ monkey.patch_item(target, 'a', 'again')
 print(target.a, monkey.get_original('target', 'a'))
 """)
     assert out == "True after new\n['before', 'new'] True {'a': 'before'}\nagain before\n"
+
+
+def test_every_thread_is_an_instance_of_the_original_thread_class() -> None:
+    out = output_of(
+        PATCHED
+        + """
+Thread = monkey.get_original('threading', 'Thread')
+class Mine(Thread): pass
+green, native = threading.Thread(), Thread()
+print(isinstance(threading.main_thread(), Thread), isinstance(green, Thread), isinstance(native, Thread))
+print(isinstance(native, Mine), isinstance(green, Mine), isinstance(Mine(), Mine), isinstance(1, Thread))
+"""
+    )
+    assert out == "True True True\nFalse False True False\n"
+
+
+def test_saved_tells_what_has_been_patched() -> None:
+    out = output_of(
+        """
+import threading, time
+from gossamer import monkey
+print(monkey.saved)
+monkey.patch_all(os=False)
+print(list(monkey.saved['time']), monkey.saved['time']['sleep'] is monkey.get_original('time', 'sleep'))
+print('os' in monkey.saved, 'Thread' in monkey.saved['threading'], 'start_new_thread' in monkey.saved['_thread'])
+"""
+    )
+    assert out == "{}\n['sleep'] True\nFalse True True\n"

@@ -159,3 +159,53 @@ print(results, sorted(back.get() for _ in range(3)))
 )
 def test_each_part_has_a_function_of_its_own(option: str) -> None:
     assert output_of(f"from gossamer import monkey; print(monkey.patch_{option}())") == "None\n"
+
+
+SUBSCRIBED = """
+from gossamer import events, monkey
+seen = []
+events.subscribers.append(lambda event: seen.append((type(event).__name__, getattr(event, 'module_name', ''))))
+"""
+
+
+def test_subscribers_are_told_what_is_patched_once() -> None:
+    source = """
+monkey.patch_time()
+print(seen)
+seen.clear()
+print(monkey.patch_all(extra=42, time=True), seen[0], seen[1:3], seen[-2:], len(seen) == len(set(seen)))
+print([name for kind, name in seen if kind == 'GeventDidPatchModuleEvent'].count('threading'), ('time' in dict(seen)))
+seen.clear()
+monkey.patch_all()
+print(seen)
+"""
+    assert output_of(SUBSCRIBED + source) == (
+        "[('GeventWillPatchModuleEvent', 'time'), ('GeventDidPatchModuleEvent', 'time')]\n"
+        "True ('GeventWillPatchAllEvent', '') "
+        "[('GeventWillPatchModuleEvent', 'socket'), ('GeventDidPatchModuleEvent', 'socket')] "
+        "[('GeventDidPatchBuiltinModulesEvent', ''), ('GeventDidPatchAllEvent', '')] True\n"
+        "1 False\n"
+        "[]\n"
+    )
+
+
+def test_a_subscriber_knows_the_arguments_and_may_forbid_all_or_a_module() -> None:
+    source = """
+def forbid(event):
+    if isinstance(event, events.GeventWillPatchAllEvent):
+        print(event.patch_all_kwargs, event.will_patch_module('sys'), event.will_patch_module('time'))
+        if 'nothing' in event.patch_all_kwargs:
+            raise events.DoNotPatch
+    elif isinstance(event, events.GeventWillPatchModuleEvent):
+        if event.module_name == 'select':
+            assert event.target.select
+            raise events.DoNotPatch
+events.subscribers.append(forbid)
+print(monkey.patch_all(nothing=True), monkey.is_module_patched('time'))
+print(monkey.patch_all(), [monkey.is_module_patched(name) for name in ('time', 'select', 'selectors')])
+monkey.patch_select()
+print(monkey.is_module_patched('select'))
+"""
+    assert output_of(SUBSCRIBED + source) == (
+        "{'nothing': True} False True\nFalse False\n{} False True\nTrue [True, False, False]\nFalse\n"
+    )

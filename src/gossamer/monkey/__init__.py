@@ -15,7 +15,8 @@ What no call can reach is named in one `MonkeyPatchWarning`: native threads that
 locks inside C libraries reached, nor threads that a C library runs by itself.
 
 The interface is that of gevent 26.9's documentation of `gevent.monkey`, run as a module included
-(`python -m gossamer.monkey SCRIPT`). Events and plugins of gevent's patching are not there.
+(`python -m gossamer.monkey SCRIPT`). Subscribers to `gossamer.events` are told what is patched, and may forbid it;
+plugins that are found by entry points are not called.
 """
 
 from gossamer.monkey._main import main

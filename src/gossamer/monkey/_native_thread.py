@@ -13,7 +13,15 @@ _STARTERS = {"_start_new_thread": "start_new_thread", "_start_joinable_thread": 
 """Name in `threading`, by version of CPython -> the function of `_thread` that it stands for."""
 
 
-class NativeThread(threading.Thread):
+class _OriginalClass(type):
+    """What is known as the original of `threading.Thread`: every thread is an instance of it, the main one too."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        """Whether it is a thread; a subclass, whether it is one of its own."""
+        return isinstance(instance, threading.Thread) if cls is NativeThread else super().__instancecheck__(instance)
+
+
+class NativeThread(threading.Thread, metaclass=_OriginalClass):
     """A thread of the operating system, whatever is patched. It has no hub until it asks for one."""
 
     def start(self) -> None:

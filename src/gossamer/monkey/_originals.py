@@ -9,6 +9,7 @@ subclass that starts native threads.
 # ruff: noqa: ARG001 - gevent has arguments that mean nothing here
 
 import importlib
+import sys
 from collections.abc import Sequence
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
@@ -70,6 +71,24 @@ def patch_module(
     for name, replacement in [(name, getattr(source_module, name)) for name in names]:
         patch_item(target_module, name, replacement)
     return True
+
+
+def save_originals(modules: Sequence[str]) -> None:
+    """Enter into `saved` what has been patched in those of the modules that are imported: programs look there."""
+    _core.points_install()
+    for name in modules:
+        module = sys.modules.get(name)
+        if module is None:
+            continue
+        originals = saved.setdefault(name, {})
+        for item_name, item in list(vars(module).items()):
+            original = _original(module, item_name) if _may_be_a_point(module, item_name, item) else item
+            if original is not item:
+                originals.setdefault(item_name, original)
+
+
+def _may_be_a_point(module: ModuleType, name: str, item: object) -> bool:
+    return isinstance(item, BuiltinFunctionType) or (module.__name__ == "threading" and name == "Thread")
 
 
 def _first_of(names: Sequence[str]) -> ModuleType:

@@ -11,8 +11,11 @@ Facts that this rests on:
 
 import sys as _sys
 import warnings
+from importlib import import_module
 
 from gossamer import _core
+from gossamer._sync import events
+from gossamer.monkey._originals import save_originals
 from gossamer.monkey._state import PATCHES, patched
 
 
@@ -45,9 +48,10 @@ def patch_all(
     socket, ssl, select, time, os, subprocess, signal, queue, builtins, contextvars, sys: `patch_socket` and so on.
     dns: host names are looked up in pool threads.
     thread: `threading.Thread` starts green threads.
-    aggressive, Event, kwargs: taken for gevent's sake; events are part of `thread`.
+    aggressive, Event: taken for gevent's sake; events are part of `thread`.
+    kwargs: for subscribers to the events (`gossamer.events`), of which one may call the patching off.
 
-    Returns True. Issues a MonkeyPatchWarning when native threads run already.
+    Returns True, False if it was called off. Issues a MonkeyPatchWarning when native threads run already.
     """
     wanted = {
         "socket": socket,
@@ -65,11 +69,17 @@ def patch_all(
         "contextvars": contextvars,
     }
     _core.get_hub()
+    anew = any(on and name not in patched for name, on in wanted.items())
+    if anew and not _agreed(events.GeventWillPatchAllEvent(wanted, kwargs)):
+        return False
     for name, on in wanted.items():
         if on:
             _patch(name)
         else:
             _leave_out(name)
+    if anew:
+        events.notify(events.GeventDidPatchBuiltinModulesEvent(wanted, kwargs))
+        events.notify(events.GeventDidPatchAllEvent(wanted, kwargs))
     return True
 
 
@@ -167,11 +177,37 @@ def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> N
 def _patch(name: str) -> None:
     """Switch on what belongs to the patch, in this OS thread as well if it had no hub."""
     _core.get_hub()
-    if name == "thread" and name not in patched:
+    if name in patched:
+        return
+    modules = PATCHES[name].modules
+    if not all(_agreed(event) for event in _module_events(modules)):
+        _leave_out(name)
+        return
+    if name == "thread":
         _warn_of_native_threads()
     for group in PATCHES[name].groups:
         _core.points_switch(group, True)
     patched.add(name)
+    save_originals(modules)
+    if events.subscribers:
+        for module in modules:
+            events.notify(events.GeventDidPatchModuleEvent(module, None, _sys.modules[module]))
+
+
+def _agreed(event: events.GeventWillPatchEvent) -> bool:
+    """Whether no subscriber is against it."""
+    try:
+        events.notify(event)
+    except events.DoNotPatch:
+        return False
+    return True
+
+
+def _module_events(modules: tuple[str, ...]) -> list[events.GeventWillPatchModuleEvent]:
+    """What to tell subscribers, if there are any: the modules are imported for it."""
+    if not events.subscribers:
+        return []
+    return [events.GeventWillPatchModuleEvent(module, None, import_module(module)) for module in modules]
 
 
 def _leave_out(name: str) -> None:

@@ -49,4 +49,5 @@ patched: set[str] = set()
 """The patches made so far."""
 
 saved: dict[str, dict[str, object]] = {}
-"""Name of a module -> name -> the original, of what `patch_item` replaced."""
+"""Name of a module -> name -> the original: of functions that have become blocking points, and of what `patch_item`
+replaced."""
