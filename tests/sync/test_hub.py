@@ -329,6 +329,20 @@ def test_a_signal_handler_runs_in_a_greenlet_of_its_own() -> None:
     assert signal.getsignal(signal.SIGUSR1) is before
 
 
+def test_what_a_signal_handler_raises_is_raised_in_the_main_greenlet() -> None:
+    def handler() -> None:
+        raise LookupError("from the handler")
+
+    watched = gossamer.signal_handler(signal.SIGUSR1, handler)
+    try:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            with pytest.raises(LookupError, match="from the handler"):
+                sleep(60)
+    finally:
+        watched.cancel()
+
+
 def test_a_signal_handler_must_be_callable() -> None:
     with pytest.raises(TypeError, match="must be callable"):
         gossamer.signal_handler(signal.SIGUSR1, 3)  # type: ignore[arg-type]

@@ -356,7 +356,16 @@ class signal:  # noqa: N801 - gevent's name
         self.watcher.stop()
 
     def _start(self) -> None:
-        _core.spawn(self.handler, *self.args, **self.kwargs)
+        _core.spawn(self._handle)
+
+    def _handle(self) -> None:
+        """What the handler raises is raised in the main greenlet, as what any signal handler raises."""
+        try:
+            self.handler(*self.args, **self.kwargs)
+        except GreenletExit:
+            return
+        except BaseException:  # noqa: BLE001 - whatever it is, it is the program's
+            self.hub.handle_error(None, *sys.exc_info())
 
 
 def fork() -> int:
