@@ -3,4 +3,9 @@
 `start_new_thread()` starts a green thread once `monkey.patch_thread()` has been called.
 """
 
+import _thread as _home
 from _thread import *  # noqa: F403
+
+from gossamer._standard_library import rest_of
+
+__getattr__ = rest_of(_home)

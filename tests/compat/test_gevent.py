@@ -42,6 +42,19 @@ print({name} is gevent.{name} is gossamer.{name} is sys.modules['gevent.{name}']
     )
 
 
+def test_modules_of_the_standard_library_have_the_names_that_they_do_not_list_as_well() -> None:
+    assert (
+        answer("""
+from gevent.socket import EBADF
+from gevent import os, signal, ssl, subprocess, thread, threading
+import subprocess as plain
+print(EBADF, ssl._create_unverified_context, threading._DummyThread, subprocess.list2cmdline is plain.list2cmdline)
+print(hasattr(threading, 'no_such_name'), hasattr(threading, '__path__'), os.environ is __import__('os').environ)
+""").splitlines()[1]
+        == "False False True"
+    )
+
+
 def test_submodules_are_there_without_being_imported() -> None:
     assert (
         answer("""
