@@ -115,7 +115,7 @@ names_ready(void)
     if (str_waiters == NULL)
         str_waiters = PyUnicode_InternFromString("_waiters");
     if (deque_type == NULL)
-        deque_type = (PyTypeObject *)attribute_of("collections", "deque");
+        deque_type = (PyTypeObject *)attribute_of("_collections", "deque");
     if (deque_type != NULL && deque_remove == NULL) {
         deque_append = PyObject_GetAttrString((PyObject *)deque_type, "append");
         deque_popleft = PyObject_GetAttrString((PyObject *)deque_type, "popleft");
@@ -140,6 +140,7 @@ condition_probe(void)
     else
         condition_type = NULL;
     Py_XDECREF(made);
+    PyErr_Clear();
     return fits == 1;
 }
 

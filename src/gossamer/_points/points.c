@@ -5,7 +5,7 @@
 #include <string.h>
 
 static struct point *const tables[] = {
-    sleep_points, lock_points, rlock_points, condition_points, socket_points, select_points, thread_points,
+    deferred_points, sleep_points, lock_points, rlock_points, condition_points, socket_points, select_points, thread_points,
     pipe_points, process_points, semaphore_points, signal_points, ssl_points,
     resolve_points, pooled_points, sqlite_points, file_points, buffered_points,
 };
@@ -215,8 +215,17 @@ rebind_existing(void)
 static int
 install(struct point *point)
 {
-    if (point->probe != NULL && !point->probe())
+    PyObject *module = PyImport_ImportModule(point->module);
+    Py_XDECREF(module);
+    if (module == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_ImportError))
+            PyErr_Clear();
         return PyErr_Occurred() ? -1 : 0;
+    }
+    if (point->probe != NULL && point->original == NULL && !point->probe())
+        return PyErr_Occurred() ? -1 : 0;
+    if (point->original != NULL)
+        return 1;                    /* deferred.c did so while the module was loaded, or probed */
     PyObject *target = target_of(point);
     if (target == NULL) {
         if (PyErr_ExceptionMatches(PyExc_ImportError) || PyErr_ExceptionMatches(PyExc_AttributeError))
@@ -231,7 +240,6 @@ install(struct point *point)
     else if (point->signature != NULL && PyFunction_Check(target))
         result = install_python_method(point, (PyFunctionObject *)target);
     Py_DECREF(target);
-    point->on = result == 1 && !point->off_at_first;
     return result;
 }
 
@@ -244,41 +252,69 @@ point_name(const struct point *point)
                                : PyUnicode_FromFormat("%s.%s", point->module, point->name);
 }
 
-/* Installs what is not installed yet. A list of the names that could not be, or NULL. */
+static bool
+module_is_loaded(const char *name)
+{
+    return PyDict_GetItemString(PyImport_GetModuleDict(), name) != NULL;
+}
+
+/* 1: installed now; 0: it was, or cannot be, and then its name is added to `missing` unless that is NULL; -1: an
+   exception is set. */
+static int
+install_row(struct point *point, PyObject *missing)
+{
+    if (point->original != NULL || !exists_in_this_version(point))
+        return 0;
+    int result = install(point);
+    PyObject *name = result == 0 && missing != NULL ? point_name(point) : NULL;
+    if (result == 0 && missing != NULL && (name == NULL || PyList_Append(missing, name) < 0))
+        result = -1;
+    Py_XDECREF(name);
+    return result;
+}
+
+int
+points_install_module(const char *name)
+{
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (struct point *point = tables[t]; point->module != NULL; point++)
+            if (strcmp(point->module, name) == 0 && install_row(point, NULL) < 0)
+                return -1;
+    return 0;
+}
+
+/* Installs the points of all modules, or of those that are loaded. A list of the names that could not be, or NULL. */
 static PyObject *
-install_all(void)
+install_all(bool of_all_modules)
 {
     PyObject *missing = PyList_New(0);
     bool installed = false;
     for (size_t t = 0; missing != NULL && t < sizeof tables / sizeof *tables; t++) {
-        for (struct point *point = tables[t]; point->module != NULL; point++) {
-            if (point->original != NULL || !exists_in_this_version(point))
-                continue;
-            int result = install(point);
+        for (struct point *point = tables[t]; missing != NULL && point->module != NULL; point++) {
+            if (!of_all_modules && !module_is_loaded(point->module))
+                continue;            /* deferred.c will see to it */
+            int result = install_row(point, missing);
             installed = installed || result == 1;
-            PyObject *name = result == 0 ? point_name(point) : NULL;
-            if (result == -1 || (result == 0 && (name == NULL || PyList_Append(missing, name) < 0)))
+            if (result < 0)
                 Py_CLEAR(missing);
-            Py_XDECREF(name);
-            if (missing == NULL)
-                return NULL;
         }
     }
-    if (installed && (rebind_existing() < 0 || signals_hook_existing() < 0))
+    if (missing != NULL && installed && (rebind_existing() < 0 || signals_hook_existing() < 0))
         Py_CLEAR(missing);
     return missing;
 }
 
 static PyObject *
-core_points_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+core_points_install(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return install_all();
+    int of_all_modules = false;
+    return PyArg_ParseTuple(args, "|p:points_install", &of_all_modules) ? install_all(of_all_modules) : NULL;
 }
 
 static int
 install_with_first_hub(void)
 {
-    PyObject *missing = install_all();
+    PyObject *missing = install_all(false);
     Py_XDECREF(missing);
     return missing != NULL ? 0 : -1;
 }
@@ -313,13 +349,13 @@ core_points_switch(PyObject *Py_UNUSED(module), PyObject *args)
     const char *group;
     int on;
     Py_ssize_t count = 0;
-    if (!PyArg_ParseTuple(args, "sp:points_switch", &group, &on))
+    if (!PyArg_ParseTuple(args, "sp:points_switch", &group, &on) || install_with_first_hub() < 0)
         return NULL;
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
         for (struct point *point = tables[t]; point->module != NULL; point++) {
-            if (point->original != NULL && strcmp(point->group, group) == 0) {
+            if (exists_in_this_version(point) && strcmp(point->group, group) == 0) {
                 point->on = on;
-                count++;
+                count += point->original != NULL;
             }
         }
     }
@@ -330,29 +366,46 @@ core_points_switch(PyObject *Py_UNUSED(module), PyObject *args)
     return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(count);
 }
 
+static const struct point *
+point_named(const char *module, const char *type, const char *name)
+{
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const struct point *point = tables[t]; point->module != NULL; point++)
+            if (strcmp(point->module, module) == 0 && strcmp(point->name, name) == 0 && exists_in_this_version(point)
+                && (type == NULL) == (point->type == NULL) && (type == NULL || strcmp(type, point->type) == 0))
+                return point;
+    return NULL;
+}
+
 static PyObject *
 core_original(PyObject *Py_UNUSED(module), PyObject *args)
 {
     const char *module, *type, *name;
     if (!PyArg_ParseTuple(args, "szs:original", &module, &type, &name))
         return NULL;
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
-        for (const struct point *point = tables[t]; point->module != NULL; point++)
-            if (point->original != NULL && strcmp(point->module, module) == 0 && strcmp(point->name, name) == 0
-                && (type == NULL) == (point->type == NULL) && (type == NULL || strcmp(point->type, type) == 0))
-                return Py_NewRef(point->original);
-    Py_RETURN_NONE;
+    const struct point *point = point_named(module, type, name);
+    if (point != NULL && point->original == NULL && deferred_points[0].original != NULL) {
+        /* perhaps its module is not loaded yet */
+        Py_XDECREF(PyImport_ImportModule(module));
+        if (PyErr_ExceptionMatches(PyExc_ImportError))
+            PyErr_Clear();
+    }
+    if (PyErr_Occurred())
+        return NULL;
+    return Py_NewRef(point != NULL && point->original != NULL ? point->original : Py_None);
 }
 
 static PyMethodDef functions[] = {
-    {"points_install", core_points_install, METH_NOARGS,
-     "points_install()\n--\n\n"
-     "Install every blocking point of this CPython version; a second call adds what was missing.\n\n"
-     "Returns the names of those whose target is not what Gossamer expects: they stay as they are."},
+    {"points_install", core_points_install, METH_VARARGS,
+     "points_install(of_all_modules=False, /)\n--\n\n"
+     "Install the blocking points of this CPython version; a second call adds what was missing.\n\n"
+     "Those of a module that is not loaded follow when it is, unless `of_all_modules` has it imported now. Returns the\n"
+     "names of those whose target is not what Gossamer expects: they stay as they are."},
     {"points", core_points, METH_NOARGS,
      "points()\n--\n\nA list of (name, group, 'waiter' or 'waker', on) of the installed blocking points."},
     {"points_switch", core_points_switch, METH_VARARGS,
-     "points_switch(group, on, /)\n--\n\nSwitch the points of a group on or off. Returns how many there are."},
+     "points_switch(group, on, /)\n--\n\n"
+     "Switch the points of a group on or off, also those to come. Returns how many there are by now."},
     {"original", core_original, METH_VARARGS,
      "original(module, type, name, /)\n--\n\n"
      "The original of a point, callable as ever; `type` is None for functions. None when it is no point."},
@@ -363,5 +416,8 @@ int
 points_ready(PyObject *module)
 {
     core.first_hub_hook = install_with_first_hub;
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (struct point *point = tables[t]; point->module != NULL; point++)
+            point->on = !point->off_at_first;
     return PyModule_AddFunctions(module, functions);
 }

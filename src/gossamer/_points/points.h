@@ -51,9 +51,9 @@ struct point {
 };
 
 /* Tables end with an entry whose module is NULL. */
-extern struct point sleep_points[], lock_points[], rlock_points[], condition_points[], socket_points[], select_points[],
-    thread_points[], pipe_points[], process_points[], semaphore_points[], signal_points[], ssl_points[],
-    resolve_points[], pooled_points[], sqlite_points[], file_points[], buffered_points[];
+extern struct point deferred_points[], sleep_points[], lock_points[], rlock_points[], condition_points[],
+    socket_points[], select_points[], thread_points[], pipe_points[], process_points[], semaphore_points[],
+    signal_points[], ssl_points[], resolve_points[], pooled_points[], sqlite_points[], file_points[], buffered_points[];
 
 /* The hub of the calling thread when the point is on and there is one; NULL: call the original. */
 static inline struct hub *
@@ -84,6 +84,9 @@ point_original_noargs(const struct point *point, PyObject *self)
 /* A thread's identity as locks and get_ident() see it: a green thread's own, else the OS thread's. A raw
    greenlet shares that of the green thread, or thread, whose descendant it is. */
 unsigned long current_identity(void);
+
+/* Installs the points of a module that has been loaded just now. Returns -1 with an exception set. */
+int points_install_module(const char *name);
 
 /* signal.c: has the signal handlers that exist already wake the hub. Returns -1 with an exception set. */
 int signals_hook_existing(void);

@@ -50,8 +50,12 @@ sockets_are_as_expected(void)
     static bool asked;
     if (asked)
         return socket_type != NULL;
-    asked = true;
     PyObject *module = PyImport_ImportModule("_socket");
+    if (asked) {                     /* by its points, which loading it has installed */
+        Py_XDECREF(module);
+        return socket_type != NULL;
+    }
+    asked = true;
     PyObject *type = module != NULL ? PyObject_GetAttrString(module, "socket") : NULL;
     Py_XDECREF(module);
     if (type != NULL && PyType_Check(type) && is_as_expected((PyTypeObject *)type)
