@@ -293,6 +293,35 @@ def test_closing_waits_for_the_reader_that_is_inside(pipe: Pipe) -> None:
     assert file.closed
 
 
+def test_a_number_that_another_thread_got_in_the_middle_of_close_is_not_taken_for_closed() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+import io
+sys.setswitchinterval(1e-5)
+over = []
+def open_and_close():
+    while not over:
+        for end in os.pipe():
+            io.FileIO(end).close()
+thread = threading.Thread(target=open_and_close)
+get_hub()
+thread.start()
+for _ in range(scaled(20000)):
+    reading, writing = os.pipe()
+    reader = spawn(os.read, reading, 5)
+    sleep(0)
+    os.write(writing, b'x')
+    assert joined(reader) == [b'x'], reader.exception
+    os.close(reading)
+    os.close(writing)
+over.append(1)
+until(lambda: not thread.is_alive())
+"""
+    )
+    assert out == ""
+
+
 def test_a_native_and_a_green_reader_take_turns(pipe: Pipe) -> None:
     file = pipe.reader()
     green = parked(file.readline)

@@ -10,7 +10,8 @@
    - A write that is interrupted after a part went out says how much that was, if a buffer asks, and the exception
      comes with the next piece: otherwise the buffer would write the part again. Whoever writes to a FileIO directly
      gets the exception, as from os.write().
-   - close() ends the waits of those who read or write the same number.
+   - close() ends the waits of those who read or write the same number, before it does anything else: once the number is
+     free, another thread may get it.
    - The hub greenlet cannot wait. What it writes blocks its thread, so that a print() in a callback does not fail
      when a pipe is full for a moment; when it reads and nothing is there, that is a BlockingSwitchOutError. */
 #include "file.h"
@@ -62,16 +63,19 @@ stream_of(const struct hub *hub, PyObject *self, enum direction direction)
     return -1;
 }
 
-/* Whether an object for a descriptor looks inside as we believe. */
+/* Whether an object for a descriptor looks inside as we believe. Closes the descriptor that it owns. */
 static bool
-looks_right(PyObject *type, int descriptor, const char *mode, bool seekable)
+looks_right(PyObject *type, int descriptor, const char *mode, bool seekable, bool owns)
 {
-    PyObject *object = PyObject_CallFunction(type, "isi", descriptor, mode, 0);
+    PyObject *object = PyObject_CallFunction(type, "isi", descriptor, mode, owns);
     PyObject *answer = object != NULL ? PyObject_CallMethod(object, "seekable", NULL) : NULL;
     const struct file_layout *file = (struct file_layout *)object;
     bool fits = answer != NULL && file->descriptor == descriptor && file_is_seekable(file) == seekable
                 && (answer == Py_True) == seekable && file_is_readable(file) == (*mode == 'r')
-                && file_is_writable(file) == (*mode == 'w');
+                && file_is_writable(file) == (*mode == 'w') && file_owns_descriptor(file) == owns;
+    PyObject *closed = object != NULL ? PyObject_CallMethod(object, "close", NULL) : NULL;
+    fits = fits && closed != NULL;
+    Py_XDECREF(closed);
     Py_XDECREF(answer);
     Py_XDECREF(object);
     return fits;
@@ -86,11 +90,9 @@ file_probe(void)
     PyObject *module = PyImport_ImportModule("_io");
     PyObject *type = module != NULL ? PyObject_GetAttrString(module, "FileIO") : NULL;
     int ends[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    bool fits = type != NULL && null >= 0 && looks_right(type, null, "r", true);
-    if (null >= 0)
-        close(null);
+    bool fits = type != NULL && null >= 0 && looks_right(type, null, "r", true, true);
     if (fits && (fits = pipe2(ends, O_CLOEXEC) == 0)) {
-        fits = looks_right(type, ends[0], "r", false) && looks_right(type, ends[1], "w", false);
+        fits = looks_right(type, ends[0], "r", false, false) && looks_right(type, ends[1], "w", false, false);
         close(ends[0]);
         close(ends[1]);
     }
@@ -248,9 +250,8 @@ file_write(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *na
 static PyObject *
 file_close(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    int descriptor = ((struct file_layout *)self)->descriptor;
-    PyObject *result = point_original(&file_points[CLOSE], self, args, count, names);
-    if (descriptor >= 0 && ((struct file_layout *)self)->descriptor < 0)
-        descriptor_changed(descriptor, DESCRIPTOR_CLOSED);
-    return result;
+    const struct file_layout *file = (struct file_layout *)self;
+    if (file->descriptor >= 0 && file_owns_descriptor(file))
+        descriptor_changed(file->descriptor, DESCRIPTOR_CLOSED);
+    return point_original(&file_points[CLOSE], self, args, count, names);
 }

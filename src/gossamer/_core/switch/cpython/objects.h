@@ -64,6 +64,13 @@ file_is_writable(const struct file_layout *file)
     return file->bits & 0x04;
 }
 
+/* Whether closing it closes the descriptor. */
+static inline bool
+file_owns_descriptor(const struct file_layout *file)
+{
+    return file->bits & 0x40;
+}
+
 /* Whether it is known to be; two bits: 1, 0, or -1 as long as nobody has asked. */
 static inline bool
 file_is_seekable(const struct file_layout *file)
