@@ -15,12 +15,16 @@ __version__ = "0.1.0.dev0"
 
 # Public modules.
 _MODULES = (
+    "backdoor",
     "baseserver",
+    "builtins",
     "compat",
+    "contextvars",
     "core",
     "event",
     "events",
     "exceptions",
+    "fileobject",
     "greenlet",
     "hub",
     "local",

@@ -17,12 +17,16 @@ from gossamer._sync.hub import (
     kill,
     reinit,
     set_hub,
+    set_hub_class,
     set_loop,
     signal,
     sleep,
     spawn_raw,
 )
+from gossamer._sync.hub import get_hub_if_exists as _get_hub  # noqa: F401 - a private name that programs ask for
 from gossamer._sync.wait import iwait, wait
+
+set_default_hub_class = set_hub_class
 
 __all__ = [
     "BlockingSwitchOutError",
@@ -41,6 +45,7 @@ __all__ = [
     "iwait",
     "kill",
     "reinit",
+    "set_default_hub_class",
     "set_hub",
     "set_loop",
     "signal",

@@ -150,3 +150,15 @@ def test_a_cycle_through_its_value_is_collected() -> None:
     del result
     gc.collect()
     assert gone() is None
+
+
+def test_raising_it_again_does_not_make_the_traceback_longer() -> None:
+    result: AsyncResult[None] = AsyncResult()
+    result.set_exception(LookupError("on purpose"))
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(LookupError) as caught:
+            result.get()
+        lengths.append(len(caught.traceback))
+    assert lengths[0] == lengths[1] == lengths[2]
+    assert result.exc_info[2:] == (None,)

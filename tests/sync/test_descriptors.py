@@ -1,5 +1,6 @@
 """Functions for descriptors with gevent's names, and modules that hand the standard library's names on."""
 
+import errno
 import importlib
 import os
 import socket
@@ -7,10 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+import gossamer
+from gossamer import get_hub
 from gossamer import os as green_os
 from gossamer import socket as green_socket
 from gossamer._core import spawn
-from tests.support.runtime import joined, turns
+from gossamer.exceptions import ConcurrentObjectUseError
+from tests.support.runtime import joined, reported, turns
 
 Pipe = tuple[int, int]
 
@@ -95,3 +99,50 @@ def test_reading_and_writing_in_a_pool_thread_lets_others_run(pipe: Pipe) -> Non
 def test_a_module_hands_on_the_standard_librarys_own_names(name: str, home: str, item: str) -> None:
     face = importlib.import_module(f"gossamer.{name}")
     assert getattr(face, item) is getattr(importlib.import_module(home), item)
+
+
+def test_waiting_for_a_watcher_ends_by_its_event_its_time_or_an_error(pipe: Pipe) -> None:
+    loop = get_hub().loop
+    watcher = loop.io(pipe[0], 1)
+    with pytest.raises(TimeoutError):
+        green_socket.wait(watcher, timeout=0.001)
+    with pytest.raises(KeyError, match="mine"):
+        green_socket.wait(watcher, timeout=0.001, timeout_exc=KeyError("mine"))
+    waiting = gossamer.spawn(green_socket.wait, watcher)
+    turns(2)
+    with pytest.raises(ConcurrentObjectUseError):
+        green_socket.wait(watcher)
+    with reported():
+        green_socket.cancel_wait(watcher)
+        waiting.join()
+    assert isinstance(waiting.exception, OSError)
+    assert waiting.exception.errno == errno.EBADF
+    os.write(pipe[1], b"x")
+    green_socket.wait(watcher)
+
+
+FACES = "builtins contextvars os select selectors signal socket ssl subprocess thread threading time".split()
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_a_module_has_everything_that_the_standard_librarys_has(name: str) -> None:
+    ours = importlib.import_module(f"gossamer.{name}")
+    stock = importlib.import_module({"thread": "_thread"}.get(name, name))
+    own_meaning = {
+        "__doc__",
+        "__file__",
+        "__name__",
+        "__spec__",
+        "__loader__",
+        "__cached__",
+        "__builtins__",
+        "__package__",
+    }
+    different = [
+        name
+        for name in set(dir(stock)) - own_meaning - {"__all__", "__getattr__", "__path__"}
+        if getattr(ours, name) is not getattr(stock, name)
+    ]
+    assert not different
+    with pytest.raises(AttributeError):
+        ours.no_such_name

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import gossamer
-from gossamer import Greenlet, GreenletExit, Timeout, get_hub, getcurrent, sleep, spawn, spawn_later, spawn_raw
+from gossamer import Greenlet, Timeout, get_hub, getcurrent, sleep, spawn, spawn_later, spawn_raw
 from gossamer._core import GreenThread, InvalidSwitchError
 from tests.support.children import output_of
 from tests.support.runtime import in_thread, reported, turns, until
@@ -324,10 +324,10 @@ def fail_by_division(_ignored: None) -> None:
     raise ZeroDivisionError
 
 
-def test_as_a_context_manager_it_is_killed_when_the_block_fails() -> None:
+def test_as_a_context_manager_it_is_killed_by_the_error_of_the_block() -> None:
     with pytest.raises(ZeroDivisionError), spawn(sleep, 60) as it:
         fail_by_division(turns(1))
-    assert isinstance(it.value, GreenletExit)
+    assert isinstance(it.exception, ZeroDivisionError)
 
 
 def test_an_explicit_switch_into_one_that_waits_is_an_error_there() -> None:

@@ -119,3 +119,53 @@ def test_what_a_link_raises_is_reported_and_the_others_are_called() -> None:
         turns()
     assert seen == [it]
     assert [report.type for report in reports] == [LookupError, LookupError]
+
+
+@pytest.mark.parametrize("link", ["link", "rawlink"])
+def test_a_link_that_another_takes_back_is_not_called_any_more(link: str) -> None:
+    called: list[str] = []
+
+    def first(it: Greenlet) -> None:
+        it.unlink(second)
+        called.append("first")
+
+    def second(it: Greenlet) -> None:
+        it.unlink(first)
+        called.append("second")
+
+    it = spawn(int)
+    getattr(it, link)(first)
+    getattr(it, link)(second)
+    it.join()
+    turns(3)
+    assert called == ["first"]
+    assert not it.has_links()
+
+
+def test_links_have_been_called_when_join_returns() -> None:
+    called: list[object] = []
+    it = spawn(int)
+    it.link(called.append)
+    it.rawlink(called.append)
+    it.join()
+    assert called == [it, it]
+
+
+def test_a_link_that_makes_another_has_that_one_called_too() -> None:
+    called: list[object] = []
+    it = spawn(int)
+    it.rawlink(lambda source: source.rawlink(called.append))
+    it.join()
+    turns(3)
+    assert called == [it]
+
+
+def test_what_is_reported_of_a_link_names_it_and_its_greenlet() -> None:
+    def fail(_it: object) -> None:
+        raise LookupError
+
+    with reported() as reports:
+        it = spawn(int)
+        it.rawlink(fail)
+        it.join()
+    assert [report.context for report in reports] == [(fail, it)]

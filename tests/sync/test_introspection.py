@@ -5,8 +5,8 @@ import traceback
 
 import pytest
 
-from gossamer import sleep, spawn
-from gossamer.util import assert_switches, format_run_info, print_run_info, wrap_errors
+from gossamer import config, getcurrent, sleep, spawn, spawn_raw
+from gossamer.util import GreenletTree, assert_switches, format_run_info, print_run_info, wrap_errors
 from tests.support.runtime import turns
 
 
@@ -18,7 +18,7 @@ def test_the_run_info_says_where_each_greenlet_stands() -> None:
     it = spawn(waits_here)
     turns(1)
     lines = format_run_info()
-    assert repr(it) in lines
+    assert any(repr(it) in line for line in lines)
     assert any("in waits_here" in line for line in lines)
     assert any(line.startswith("Thread 0x") for line in lines)
     assert not any("in waits_here" in line for line in format_run_info(greenlet_stacks=False, thread_stacks=False))
@@ -49,3 +49,62 @@ def test_a_block_that_lets_others_run_passes() -> None:
 def test_a_block_that_lets_nobody_run_is_an_error() -> None:
     with pytest.raises(AssertionError, match="did not switch"), assert_switches():
         traceback.extract_stack()
+
+
+def tree_of(greenlet: object) -> GreenletTree:
+    """The tree whose root it is, somewhere in the forest."""
+    trees = GreenletTree.forest()
+    while trees:
+        tree = trees.pop()
+        if tree.greenlet is greenlet:
+            return tree
+        trees += tree.child_trees
+    raise LookupError(greenlet)
+
+
+def test_a_tree_has_those_below_that_it_started() -> None:
+    def start_another() -> None:
+        children.append(spawn(waits_here))
+        sleep(60)
+
+    children = [spawn(start_another)]
+    turns(2)
+    parent, child = children
+    tree = tree_of(parent)
+    assert [below.greenlet for below in tree.child_trees] == [child]
+    assert not tree.root
+    assert GreenletTree.current_tree().root
+    assert (
+        str(tree)
+        == f"{parent!r}\n :    Parent: {parent.parent!r}\n +--- {child!r}\n       :    Parent: {child.parent!r}"
+    )
+    assert "in waits_here" in tree.format()
+    parent.kill()
+    child.kill()
+
+
+def test_a_tree_says_where_it_was_started_if_that_is_tracked_and_what_is_shared_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(config, "track_greenlet_tree", True)
+    it = spawn(waits_here)
+    it.spawn_tree_locals["request"] = 7
+    turns(1)
+    text = tree_of(it).format()
+    assert "Spawned at:" in text
+    assert "test_a_tree_says" in text
+    assert "Spawn Tree Locals: {'request': 7}" in text
+    it.kill()
+
+
+def test_a_raw_greenlet_knows_who_started_it_and_shares_its_tree_locals() -> None:
+    seen: list[object] = []
+
+    def start_raw() -> None:
+        getcurrent().spawn_tree_locals["request"] = 7  # type: ignore[attr-defined]
+        spawn_raw(lambda: seen.extend([getcurrent().spawning_greenlet(), dict(getcurrent().spawn_tree_locals)]))  # type: ignore[attr-defined]
+        sleep(0)
+
+    it = spawn(start_raw)
+    it.join()
+    assert seen == [it, {"request": 7}]

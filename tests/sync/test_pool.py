@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import gossamer
 from gossamer._core import GreenletExit, getcurrent, sleep, spawn
 from gossamer.event import Event
 from gossamer.greenlet import Greenlet
@@ -258,3 +259,28 @@ def test_green_threads_of_the_core_can_be_members() -> None:
     joined(green)
     pool.join()
     assert pool.free_count() == 1
+
+
+def test_one_that_was_told_to_end_is_told_once_and_not_waited_for_again() -> None:
+    told: list[str] = []
+
+    def stays() -> None:
+        while not told or told[-1] != "enough":
+            try:
+                sleep(60)
+            except GreenletExit:
+                told.append("told")
+            except LookupError:
+                told.append("enough")
+
+    group = Group([gossamer.spawn(stays)])
+    (it,) = group
+    turns(2)
+    group.killone(it, block=False)
+    turns(2)
+    group.killone(it)
+    group.kill(block=False)
+    turns(2)
+    assert told == ["told"]
+    it.kill(LookupError)
+    assert len(group) == 0

@@ -5,12 +5,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+import gossamer
 from gossamer import _core
+from gossamer.event import AsyncResult, Event
+from gossamer.lock import Semaphore
+from gossamer.queue import Channel, Queue
 from gossamer.timeout import Timeout, with_timeout
-from tests.support.runtime import reported
 
 
 def wait_on_socket() -> None:
@@ -209,8 +213,45 @@ def test_a_time_that_is_no_number_is_refused_at_the_start() -> None:
         Timeout(minutes=1)  # type: ignore[call-arg]
 
 
-def test_what_is_no_exception_is_reported_when_it_should_be_raised() -> None:
-    with reported() as reports:
-        Timeout(0, 3).start()  # type: ignore[arg-type]
-        time.sleep(0.01)
-    assert [report.type for report in reports] == [TypeError]
+def test_what_is_no_exception_is_a_type_error_where_it_should_be_raised() -> None:
+    Timeout(0, 3).start()  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="that of a timeout is 3"):
+        time.sleep(60)
+
+
+# ---- as the timeout of a wait ----
+
+ENDS_BY_RAISING: dict[str, Callable[[Any], object]] = {
+    "AsyncResult.get": lambda timeout: AsyncResult().get(timeout=timeout),
+    "Channel.get": lambda timeout: Channel().get(timeout=timeout),
+    "Channel.put": lambda timeout: Channel[int]().put(1, timeout=timeout),
+    "Greenlet.get": lambda timeout: gossamer.spawn(time.sleep, 1).get(timeout=timeout),
+    "Queue.get": lambda timeout: Queue().get(timeout=timeout),
+    "Queue.put": lambda timeout: Queue(1, [0]).put(1, timeout=timeout),
+}
+
+ENDS_BY_RESULT: dict[str, Callable[[Any], object]] = {
+    "AsyncResult.wait": lambda timeout: AsyncResult().wait(timeout=timeout),
+    "Event.wait": lambda timeout: Event().wait(timeout=timeout),
+    "Greenlet.join": lambda timeout: gossamer.spawn(time.sleep, 1).join(timeout=timeout),
+    "Semaphore.acquire": lambda timeout: Semaphore(0).acquire(timeout=timeout),
+}
+
+
+@pytest.mark.parametrize("name", ENDS_BY_RAISING)
+def test_as_the_timeout_of_a_wait_it_raises_itself(name: str) -> None:
+    timeout = Timeout(0.001)
+    with pytest.raises(Timeout) as caught:
+        ENDS_BY_RAISING[name](timeout)
+    assert caught.value is timeout
+
+
+@pytest.mark.parametrize("name", ENDS_BY_RAISING)
+def test_as_the_timeout_of_a_wait_it_raises_what_it_was_given(name: str) -> None:
+    with pytest.raises(LookupError):
+        ENDS_BY_RAISING[name](Timeout(0.001, LookupError))
+
+
+@pytest.mark.parametrize("name", ENDS_BY_RESULT)
+def test_as_the_timeout_of_a_wait_that_tells_by_its_result_it_is_like_its_seconds(name: str) -> None:
+    assert not ENDS_BY_RESULT[name](Timeout(0.001))

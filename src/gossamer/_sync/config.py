@@ -6,18 +6,35 @@ meaning here: there is one loop, and `gossamer.resolver` needs no choice.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
+
+
+class _Class:
+    """A setting that names a class of which there is one here: reading gives that, setting changes nothing."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def __get__(self, settings: Any, owner: type | None = None) -> Any:
+        if settings is None:
+            return self
+        return getattr(import_module(self._module), self._name)
+
+    def __set__(self, settings: Any, value: Any) -> None:
+        """Accept it."""
 
 
 class Config:
     """What `gossamer.config` is. Setting an attribute that is no setting raises AttributeError."""
 
     # without a meaning here
-    resolver: Any = None
-    loop: Any = None
-    fileobject: Any = None
+    loop = _Class("gossamer._sync.loop", "Loop")
+    resolver = _Class("gossamer._sync.resolver", "Resolver")
+    threadpool = _Class("gossamer._sync.threadpool", "ThreadPool")
+    fileobject = _Class("gossamer._sync.fileobject", "FileObjectPosix")
     libev_backend: str | None = None
-    threadpool: Any = None
     disable_watch_children: bool = False
     trace_malloc: bool = False
     max_blocking_time: float = 0.1

@@ -9,26 +9,61 @@ sockets and terminals. In non-blocking mode the originals refuse, and the caller
 # gevent has arguments that mean nothing:
 # ruff: noqa: ARG001
 
+from __future__ import annotations
+
+import errno
 import os
 import select
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gossamer import _core
+from gossamer._sync.hub import get_hub
 from gossamer._sync.native_call import call_in_own_thread
+from gossamer._sync.timeout import Timeout
+from gossamer._sync.waiter import ConcurrentObjectUseError
+
+if TYPE_CHECKING:
+    from gossamer._sync.loop import Watcher
 
 __all__ = [
+    "cancel_wait",
+    "cancel_wait_ex",
     "make_nonblocking",
     "nb_read",
     "nb_write",
     "tp_read",
     "tp_write",
+    "wait",
     "wait_read",
     "wait_readwrite",
     "wait_write",
 ]
 
 TimeoutException = BaseException | type[BaseException] | None
+
+
+class cancel_wait_ex(OSError):  # noqa: N801 - gevent's name
+    """What `cancel_wait` raises in the greenlet that waits: its descriptor was closed meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EBADF, "File descriptor was closed in another greenlet")
+
+
+def wait(watcher: Watcher, timeout: float | None = None, timeout_exc: TimeoutException = None) -> None:
+    """Wait for the event of a watcher of `hub.loop`. As `wait_read`.
+
+    Raises ConcurrentObjectUseError when somebody waits for it already.
+    """
+    if watcher.callback is not None or watcher.waiting_greenlet is not None:
+        raise ConcurrentObjectUseError(f"This socket is already used by another greenlet: {watcher.callback!r}")
+    with Timeout(timeout, timeout_exc or TimeoutError("timed out")):
+        get_hub().wait(watcher)
+
+
+def cancel_wait(watcher: Watcher, error: BaseException | type[BaseException] = cancel_wait_ex) -> None:
+    """End the wait for a watcher of `hub.loop` with an error. Does nothing if nobody waits for it."""
+    get_hub().cancel_wait(watcher, error)
 
 
 def wait_read(fileno: int, timeout: float | None = None, timeout_exc: TimeoutException = None) -> None:

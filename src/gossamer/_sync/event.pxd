@@ -12,3 +12,4 @@ cdef class Linkable:
 
 
 cdef int deadline_of(object timeout, int64_t *deadline) except -1
+cdef int time_is_up(object timeout, bint raises) except -1

@@ -26,6 +26,17 @@ cdef int deadline_of(object timeout, int64_t *deadline) except -1:
     return _core.runtime_deadline_from(timeout, deadline)
 
 
+cdef int time_is_up(object timeout, bint raises) except -1:
+    """A wait has ended by this timeout. One that is a Timeout says what is raised; itself, where that is wanted."""
+    from gossamer._sync.timeout import Timeout, expired
+
+    if isinstance(timeout, Timeout):
+        error = expired(timeout)
+        if raises or error is not timeout:
+            raise error
+    return 0
+
+
 @cython.final
 @cython.internal
 cdef class Link:
@@ -160,6 +171,8 @@ cdef class Event(Linkable):
             self.take_turn()
             raise
         if outcome == _core.TIMED_OUT:
+            if not self.flag:
+                time_is_up(timeout, False)
             return self.flag
         self.take_turn()
         return True
@@ -182,6 +195,7 @@ cdef class AsyncResult(Linkable):
 
     cdef object _value
     cdef object _exc_info            # () until set_exception()
+    cdef object _traceback           # the exception's as it was then: each get() begins with it anew
 
     def __cinit__(self):
         self._value = UNSET
@@ -244,6 +258,7 @@ cdef class AsyncResult(Linkable):
         if not isinstance(exception, BaseException):
             raise TypeError(f"an exception is needed, not {exception!r}")
         self._exc_info = tuple(exc_info) if exc_info else (type(exception), exception, None)
+        self._traceback = self._exc_info[2] or exception.__traceback__
         self.announce()
 
     cdef bint wait_until_ready(self, timeout) except -1:
@@ -254,13 +269,14 @@ cdef class AsyncResult(Linkable):
         while not self.is_ready():
             outcome = _core.runtime_park(&self.waiting, self, deadline, False)
             if outcome == _core.TIMED_OUT:
+                if not self.is_ready():
+                    time_is_up(timeout, False)
                 return self.is_ready()
         return True
 
     cdef object answer(self):
         if self._exc_info:
-            exception, traceback = self._exc_info[1], self._exc_info[2]
-            raise exception.with_traceback(traceback) if traceback is not None else exception
+            raise self._exc_info[1].with_traceback(self._traceback)
         return self._value
 
     def get(self, block=True, timeout=None):
@@ -275,6 +291,8 @@ cdef class AsyncResult(Linkable):
             return self.answer()
         from gossamer._sync.timeout import Timeout
 
+        if block:
+            time_is_up(timeout, True)
         raise Timeout(timeout if block else None)
 
     def get_nowait(self):

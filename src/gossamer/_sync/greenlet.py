@@ -17,7 +17,7 @@ from gossamer import _core
 from gossamer._core import GreenletExit, getcurrent
 from gossamer._sync.hub import Hub, get_hub
 from gossamer._sync.ident import minimal_ident
-from gossamer._sync.raw import exception_from, kill, spawn_raw
+from gossamer._sync.raw import exception_from, kill, locals_of_spawner, spawn_raw
 
 if TYPE_CHECKING:
     from gossamer._sync.loop import Loop
@@ -133,7 +133,7 @@ class Greenlet(_core.GreenThread):
         """A dictionary shared with the greenlet that made this one, as long as that one lives, and so on upwards."""
         found = self.__dict__.get("spawn_tree_locals")
         if found is None:
-            found = self.__dict__["spawn_tree_locals"] = _locals_of_spawner(self)
+            found = self.__dict__["spawn_tree_locals"] = locals_of_spawner(self)
         own: dict[str, Any] = found
         return own
 
@@ -188,13 +188,13 @@ class Greenlet(_core.GreenThread):
         timeout: raises Timeout after so many seconds.
         """
         if not self.ready():
-            from gossamer._sync.timeout import Timeout
+            from gossamer._sync.timeout import Timeout, expired
 
             if not block:
                 raise Timeout
             self.join(timeout)
             if not self.ready():
-                raise Timeout(timeout)
+                raise expired(timeout)
         if self.exception is not None:
             raise self.exception.with_traceback(self._traceback)
         return self.value
@@ -220,7 +220,7 @@ class Greenlet(_core.GreenThread):
         if block and self is getcurrent():
             raise error
         _core.throw_into(self, error)
-        if block:
+        if block and not self.ready():
             self.join(timeout)
 
     def throw(self, *args: Any) -> Any:
@@ -239,11 +239,15 @@ class Greenlet(_core.GreenThread):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        """Wait for its end if the block ended well; kill it otherwise."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait for its end if the block ended well; kill it otherwise, with the block's exception."""
+        if error is not None:
+            self.kill(error)
+            return
         try:
-            if _error[0] is None:
-                self.join()
+            self.join()
         finally:
             self.kill()
 
@@ -267,6 +271,8 @@ class Greenlet(_core.GreenThread):
     def spawn_later(cls, seconds: float, *args: Any, **kwargs: Any) -> Self:
         """Make one with these arguments, start it in so many `seconds`, and return it."""
         it = cls(*args, **kwargs)
+        if it._run is _nothing:
+            raise TypeError("spawn_later() needs the function to run")
         it.start_later(seconds)
         return it
 
@@ -304,17 +310,6 @@ def follow_spawns(*, stacks: bool | None = None) -> None:
     if stacks is not None:
         _tracks_stacks = stacks
     _core.set_green_class(Greenlet, _spawned if _tracks_stacks or _spawn_callbacks else None)
-
-
-def _locals_of_spawner(greenlet: Greenlet) -> dict[str, Any]:
-    reference = greenlet.spawning_greenlet
-    spawner = reference() if reference is not None else None
-    if spawner is None or spawner.parent is None:
-        return {}  # the children of a main greenlet share nothing
-    if isinstance(spawner, Greenlet):
-        return spawner.spawn_tree_locals
-    shared: dict[str, Any] = spawner.__dict__.setdefault("spawn_tree_locals", {})
-    return shared
 
 
 Greenlet.__module__ = "gossamer.greenlet"

@@ -171,7 +171,7 @@ class Hub(_core.Hub):
     def _new_loop(self) -> Loop:
         from gossamer._sync.loop import Loop
 
-        return Loop(self)
+        return Loop(hub=self)
 
     def _new_threadpool(self) -> Any:
         return self.threadpool_class(self.threadpool_size, self, config.threadpool_idle_task_timeout)
@@ -327,7 +327,8 @@ def reinit(hub: Hub | None = None) -> None:
 class signal:  # noqa: N801 - gevent's name
     """Calls handler(*args, **kwargs) in a greenlet of its own at each signal `signalnum`. In the main thread only.
 
-    `cancel()` ends that. `ref` is False: that a signal may come is nothing that `wait()` waits for.
+    What it raises is raised in the main greenlet. `cancel()` ends that. `ref` is False: that a signal may come is
+    nothing that `wait()` waits for.
     Raises TypeError for a handler that cannot be called; ValueError for a number that is no signal, and outside of the
     main thread. From gevent's documentation of gevent.signal_handler.
     """

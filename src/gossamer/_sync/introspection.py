@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
-from typing import Any
+from typing import Any, ClassVar
 
 from gossamer import _core
 from gossamer._stacks import stacks
@@ -55,7 +55,7 @@ def format_run_info(
     limit: int | None = None,
     current_thread_ident: Any = None,  # noqa: ARG001 - gevent's signature
 ) -> list[str]:
-    """Return lines that say where each thread and each greenlet stands.
+    """Return lines that say where each thread stands, and each greenlet, below the one that started it.
 
     thread_stacks, greenlet_stacks: whether their stacks are in it.
     limit: how many frames of a stack, the innermost; None: all.
@@ -67,16 +67,114 @@ def format_run_info(
         if thread_stacks:
             lines += _stack_lines(traceback.extract_stack(frame), limit)
     lines += ["*" * 80, "* Greenlets"]
-    for greenlet, stack in stacks().items():
-        lines.append(repr(greenlet))
-        if greenlet_stacks:
-            lines += _stack_lines(stack, limit)
+    for tree in GreenletTree.forest():
+        lines += tree.format_lines(details={"running_stacks": greenlet_stacks, "running_stack_limit": limit})
     return lines
 
 
 def _stack_lines(stack: list[traceback.FrameSummary], limit: int | None) -> list[str]:
     entries = stack[-limit:] if limit else stack
     return [line for entry in traceback.format_list(entries) for line in entry.rstrip().split("\n")]
+
+
+class GreenletTree:
+    """The greenlets below one: those that it started, and what these started.
+
+    greenlet: the one at the root. child_trees: the trees of those that it started.
+    From gevent's documentation of gevent.util.GreenletTree.
+    """
+
+    DEFAULT_DETAILS: ClassVar[dict[str, Any]] = {
+        "running_stacks": True,
+        "running_stack_limit": None,
+        "spawning_stacks": True,
+        "locals": True,
+    }
+
+    def __init__(self, greenlet: _core.greenlet) -> None:
+        self.greenlet = greenlet
+        self.child_trees: list[GreenletTree] = []
+        self.is_current_tree = False
+
+    def add_child(self, tree: GreenletTree) -> None:
+        """Put a tree below this one."""
+        if tree is not self:
+            self.child_trees.append(tree)
+
+    @property
+    def root(self) -> bool:
+        """Whether nobody started it, or whoever did is gone."""
+        return _spawner(self.greenlet) is None
+
+    @classmethod
+    def forest(cls) -> list[GreenletTree]:
+        """The trees of all threads: their roots are main greenlets, hubs, and greenlets whose starter is gone."""
+        trees = {greenlet: cls(greenlet) for greenlet in stacks()}
+        roots = []
+        for greenlet, tree in trees.items():
+            below = trees.get(_spawner(greenlet))  # type: ignore[arg-type]
+            if below is None or below is tree:
+                roots.append(tree)
+            else:
+                below.add_child(tree)
+        here = _core.getcurrent()
+        for tree in roots:
+            tree.is_current_tree = any(greenlet is here for greenlet in tree._greenlets())
+        return roots
+
+    @classmethod
+    def current_tree(cls) -> GreenletTree:
+        """The tree with the greenlet that asks."""
+        return next(tree for tree in cls.forest() if tree.is_current_tree)
+
+    def _greenlets(self) -> Iterator[_core.greenlet]:
+        yield self.greenlet
+        for tree in self.child_trees:
+            yield from tree._greenlets()
+
+    def format_lines(self, details: bool | dict[str, Any] = True) -> list[str]:
+        """Lines that show the tree. details: False leaves stacks and locals out; a dictionary says which to show."""
+        wanted = dict.fromkeys(self.DEFAULT_DETAILS, False) if details is False else dict(self.DEFAULT_DETAILS)
+        if isinstance(details, dict):
+            wanted.update(details)
+        return self._lines(stacks(), wanted)
+
+    def format(self, details: bool | dict[str, Any] = True) -> str:
+        """The lines of `format_lines` as one text."""
+        return "\n".join(self.format_lines(details))
+
+    def __str__(self) -> str:
+        return self.format(details=False)
+
+    def _lines(self, found: dict[_core.greenlet, traceback.StackSummary], wanted: dict[str, Any]) -> list[str]:
+        lines = [repr(self.greenlet)]
+        for title, content in self._details(found, wanted):
+            lines += [f" :    {title}", *(f" :      {line}" for line in content)]
+        for tree in self.child_trees:
+            first, *others = tree._lines(found, wanted)
+            rest = " |    " if tree is not self.child_trees[-1] else "      "
+            lines += [f" +--- {first}", *(rest + line for line in others)]
+        return lines
+
+    def _details(
+        self, found: dict[_core.greenlet, traceback.StackSummary], wanted: dict[str, Any]
+    ) -> Iterator[tuple[str, list[str]]]:
+        greenlet = self.greenlet
+        if greenlet.parent is not None:
+            yield f"Parent: {greenlet.parent!r}", []
+        if wanted["running_stacks"] and found.get(greenlet):
+            yield "Running:", _stack_lines(found[greenlet], wanted["running_stack_limit"])
+        if wanted["spawning_stacks"] and getattr(greenlet, "spawning_stack", None):
+            yield "Spawned at:", _stack_lines(list(greenlet.spawning_stack), None)  # type: ignore[attr-defined]
+        if wanted["locals"]:
+            tree_locals = greenlet.__dict__.get("spawn_tree_locals")
+            if tree_locals:
+                yield f"Spawn Tree Locals: {tree_locals!r}", []
+
+
+def _spawner(greenlet: _core.greenlet) -> _core.greenlet | None:
+    reference = greenlet.spawning_greenlet if isinstance(greenlet, _core.GreenThread) else None
+    return reference() if reference is not None else None
 
 
 def print_run_info(

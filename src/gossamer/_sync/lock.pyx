@@ -10,7 +10,7 @@ What the code rests on (event.pyx says what is atomic):
 cimport cython
 from libc.stdint cimport int64_t
 from gossamer cimport _core
-from gossamer._sync.event cimport Linkable, deadline_of
+from gossamer._sync.event cimport Linkable, deadline_of, time_is_up
 
 _core.runtime_import()
 
@@ -60,6 +60,8 @@ cdef class Semaphore(Linkable):
         while self.counter == 0:
             try:
                 if _core.runtime_park(&self.waiting, self, deadline, again) == _core.TIMED_OUT:
+                    if self.counter == 0:
+                        time_is_up(timeout, False)
                     return self.counter > 0
             except:
                 self.wake_next()
@@ -195,6 +197,7 @@ cdef class RLock:
         while self._count > 0:
             try:
                 if _core.runtime_park(&self.waiting, self, deadline, again) == _core.TIMED_OUT and self._count > 0:
+                    time_is_up(timeout, False)
                     return False
             except:
                 if self._count == 0:

@@ -336,7 +336,7 @@ class Stat(_Pumped):
     ) -> None:
         super().__init__(loop, ref, priority)
         self.path = path
-        self.interval = interval or 5.0
+        self.interval = interval if interval > 0 else 5.0
         self.attr = self.prev = self._look()
 
     def _details(self) -> str:
@@ -458,6 +458,23 @@ class Prepare(Check):
     """The same as Check."""
 
 
+def get_version() -> str:
+    """What watches, for people."""
+    from gossamer import __version__
+
+    return f"gossamer-{__version__}"
+
+
+def backends() -> list[str]:
+    """What can be asked for events: epoll."""
+    return ["epoll"]
+
+
+def embeddable_backends() -> list[str]:
+    """Those that another loop can watch. None: see `Loop.fileno`."""
+    return []
+
+
 class Loop:
     """hub.loop: makes watchers, and calls functions on the hub greenlet.
 
@@ -478,17 +495,25 @@ class Loop:
     backend_int = 4
     """libev's number for epoll."""
 
-    default = True
-    """Whether it is the process's default loop: always true, each thread's is the only one that it has."""
-
     approx_timer_resolution = 1e-06
     """Seconds between two times that timers can tell apart."""
 
     error_handler: Any = None
     """Accepted for compatibility: errors go to `hub.handle_error`."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
+    def __init__(
+        self,
+        flags: object = None,  # noqa: ARG002 - gevent's signature
+        default: bool | None = None,
+        *,
+        hub: Hub | None = None,
+    ) -> None:
+        """One more way to reach the events of a hub, which has no others: the calling thread's, unless it is given.
+
+        flags: accepted for compatibility. default: what the attribute of that name is, True unless given.
+        """
+        self.hub = _core.get_hub() if hub is None else hub
+        self.default = default is not False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x} {self.backend}>"
@@ -640,3 +665,6 @@ class Loop:
 
     def destroy(self) -> None:
         """Does nothing: the loop ends with its thread."""
+
+
+setattr(Loop, "async", Loop.async_)

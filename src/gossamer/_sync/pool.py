@@ -131,12 +131,11 @@ class Group(GroupMappingMixin):
     def killone(
         self, greenlet: Any, exception: Any = _core.GreenletExit, block: bool = True, timeout: float | None = None
     ) -> None:
-        """End one of the group; nothing if it is not in it. Arguments as of `kill`."""
-        if greenlet not in self.greenlets:
+        """End one of the group; nothing if it is not in it, or was told to end before. Arguments as of `kill`."""
+        if greenlet not in self.greenlets or greenlet in self.dying:
             return
-        if greenlet not in self.dying:
-            self.dying.add(greenlet)
-            greenlet.kill(exception, block=False)
+        self.dying.add(greenlet)
+        greenlet.kill(exception, block=False)
         if block:
             greenlet.join(timeout)
             if greenlet.ready():

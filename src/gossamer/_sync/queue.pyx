@@ -19,7 +19,7 @@ from warnings import warn
 cimport cython
 from libc.stdint cimport int64_t
 from gossamer cimport _core
-from gossamer._sync.event cimport deadline_of
+from gossamer._sync.event cimport deadline_of, time_is_up
 
 _core.runtime_import()
 
@@ -184,6 +184,7 @@ cdef class SimpleQueue:
         while not self.is_shutdown and self.is_full():
             if self.park(&self.putters, deadline, again) == _core.TIMED_OUT:
                 if self.is_full() and not self.is_shutdown:
+                    time_is_up(timeout, True)
                     raise Full
                 break
             again = True
@@ -208,6 +209,7 @@ cdef class SimpleQueue:
                 raise ShutDown
             if self.park(&self.getters, deadline, again) == _core.TIMED_OUT:
                 if self._qsize() == 0:
+                    time_is_up(timeout, True)
                     raise Empty
                 break
             again = True
@@ -348,6 +350,8 @@ cdef class Queue(SimpleQueue):
         deadline_of(timeout, &deadline)
         _core.runtime_hub()
         if self.unfinished_tasks > 0 and _core.runtime_park(&self.joiners, self, deadline, False) == _core.TIMED_OUT:
+            if self.unfinished_tasks > 0:
+                time_is_up(timeout, False)
             return self.unfinished_tasks == 0
         return True
 
@@ -507,6 +511,7 @@ cdef class Channel:
             if not offer.taken and offer in self.offers:
                 self.offers.remove(offer)
         if not offer.taken:
+            time_is_up(timeout, True)
             raise Full
 
     cdef Offer take_offer(self):
@@ -546,6 +551,7 @@ cdef class Channel:
                 return offer.item
             try:
                 if _core.runtime_park(&self.getters, self, deadline, again) == _core.TIMED_OUT and not self.offers:
+                    time_is_up(timeout, True)
                     raise Empty
             except:
                 if self.offers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+from weakref import ReferenceType, ref
 
 from gossamer import _core
 from gossamer._core import GreenletExit
@@ -31,6 +32,33 @@ def exception_from(
     return error if traceback is None else error.with_traceback(traceback)
 
 
+class RawGreenlet(_core.greenlet):
+    """A bare greenlet that knows who started it.
+
+    spawning_greenlet: a weak reference to that one. From gevent's documentation of spawn_raw.
+    """
+
+    spawning_greenlet: ReferenceType[_core.greenlet]
+
+    @property
+    def spawn_tree_locals(self) -> dict[str, Any]:
+        """See Greenlet.spawn_tree_locals."""
+        found: dict[str, Any] | None = self.__dict__.get("spawn_tree_locals")
+        if found is None:
+            found = self.__dict__["spawn_tree_locals"] = locals_of_spawner(self)
+        return found
+
+
+def locals_of_spawner(greenlet: RawGreenlet | _core.GreenThread) -> dict[str, Any]:
+    """The dictionary that a greenlet shares with whoever started it; a new one if that is a main greenlet, or gone."""
+    reference = greenlet.spawning_greenlet
+    spawner = reference() if reference is not None else None
+    if spawner is None or spawner.parent is None:
+        return {}
+    shared: dict[str, Any] | None = getattr(spawner, "spawn_tree_locals", None)
+    return spawner.__dict__.setdefault("spawn_tree_locals", {}) if shared is None else shared
+
+
 def spawn_raw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> _core.greenlet:
     """A bare greenlet that runs function(*args, **kwargs) when its turn comes: no value, no join, no kill().
 
@@ -39,7 +67,8 @@ def spawn_raw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> _core.
     if not callable(function):
         raise TypeError(f"spawn_raw() needs something callable, not {function!r}")
     hub = _core.get_hub()
-    it = _core.greenlet(function, hub)
+    it = RawGreenlet(function, hub)
+    it.spawning_greenlet = ref(_core.getcurrent())
     if kwargs:
         from functools import partial
 

@@ -16,6 +16,17 @@ __all__ = ["Timeout", "with_timeout"]
 _NOTHING = object()
 
 
+def expired(timeout: Any) -> BaseException | type[BaseException]:
+    """What a wait raises when it has ended by this timeout, a number of seconds or a Timeout.
+
+    A Timeout is raised itself, or what it was given to be raised.
+    """
+    if not isinstance(timeout, Timeout):
+        return Timeout(timeout)
+    given = timeout.exception
+    return given if isinstance(given, BaseException | type) else timeout
+
+
 def with_timeout(
     seconds: float | None,
     function: Callable[..., Any],

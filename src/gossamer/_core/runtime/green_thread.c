@@ -74,30 +74,78 @@ joiners_wake(GreenThreadObject *object)
         hub_unpark(object->joiners.first, UNPARKED);
 }
 
-/* Links are called on the hub, in the order they were made. */
-static void
-links_schedule(struct hub *hub, GreenThreadObject *object)
+/* ---- links ----
+
+   Called on the hub greenlet in the order they were made, all in one turn; one that was taken back by one before it is
+   not. One that is made by one of them is called in a turn of its own. */
+
+/* The next that has not been called; it leaves the list. New reference; NULL: there is none. */
+static PyObject *
+link_take(GreenThreadObject *object)
 {
-    PyObject *links = object->links;
-    object->links = NULL;
-    for (Py_ssize_t i = 0; links != NULL && i < PyList_GET_SIZE(links); i++) {
-        PyObject *args = PyTuple_Pack(1, object);
-        CallbackObject *callback = args != NULL ? callback_new(PyList_GET_ITEM(links, i), args) : NULL;
-        Py_XDECREF(args);
-        if (callback == NULL)
-            hub_report_error(hub, (PyObject *)object);
-        else
-            hub_call_soon(hub, callback);
-    }
-    Py_XDECREF(links);
+    if (object->links == NULL || object->links_called >= PyList_GET_SIZE(object->links))
+        return NULL;
+    PyObject *link = PyList_GET_ITEM(object->links, object->links_called);
+    PyList_SET_ITEM(object->links, object->links_called++, Py_NewRef(Py_None));
+    return link;
 }
 
 static void
+link_failed(struct hub *hub, GreenThreadObject *object, PyObject *link)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *context = PyTuple_Pack(2, link, object);
+    if (context == NULL)
+        PyErr_Clear();
+    PyErr_SetRaisedException(error);
+    hub_report_error(hub, context != NULL ? context : (PyObject *)object);
+    Py_XDECREF(context);
+}
+
+static PyObject *
+links_call(PyObject *Py_UNUSED(module), PyObject *self)
+{
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    struct hub *hub = hub_get();
+    if (hub == NULL)
+        return NULL;
+    Py_ssize_t left = object->links != NULL ? PyList_GET_SIZE(object->links) - object->links_called : 0;
+    for (PyObject *link; left > 0 && (link = link_take(object)) != NULL; left--) {
+        PyObject *result = PyObject_CallOneArg(link, self);
+        if (result == NULL)
+            link_failed(hub, object, link);
+        Py_XDECREF(result);
+        Py_DECREF(link);
+    }
+    if (object->links != NULL && object->links_called >= PyList_GET_SIZE(object->links)) {
+        Py_CLEAR(object->links);
+        object->links_called = 0;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef links_call_definition = {"links_call", links_call, METH_O, NULL};
+static PyObject *links_call_function;
+
+static void
+links_schedule(struct hub *hub, GreenThreadObject *object)
+{
+    PyObject *args = PyTuple_Pack(1, object);
+    CallbackObject *callback = args != NULL ? callback_new(links_call_function, args) : NULL;
+    Py_XDECREF(args);
+    if (callback == NULL)
+        hub_report_error(hub, (PyObject *)object);
+    else
+        hub_call_soon(hub, callback);
+}
+
+/* Whoever joined finds the links called. */
+static void
 end_announce(struct hub *hub, GreenThreadObject *object)
 {
-    joiners_wake(object);
     if (object->links != NULL)
         links_schedule(hub, object);
+    joiners_wake(object);
 }
 
 /* Somebody may switch in explicitly before the hub's turn comes, and throw: then an exception is set. */
@@ -577,29 +625,31 @@ static PyObject *
 GreenThread_unlink(PyObject *self, PyObject *callback)
 {
     GreenThreadObject *object = (GreenThreadObject *)self;
-    if (object->links == NULL)
-        Py_RETURN_NONE;
-    Py_ssize_t index = PySequence_Index(object->links, callback);
-    if (index >= 0)
-        return PySequence_DelItem(object->links, index) < 0 ? NULL : Py_NewRef(Py_None);
-    if (PyErr_ExceptionMatches(PyExc_ValueError)) {
-        PyErr_Clear();
-        Py_RETURN_NONE;
+    for (Py_ssize_t i = object->links_called; object->links != NULL && i < PyList_GET_SIZE(object->links); i++) {
+        PyObject *link = Py_NewRef(PyList_GET_ITEM(object->links, i));
+        int same = PyObject_RichCompareBool(link, callback, Py_EQ);
+        Py_DECREF(link);
+        if (same < 0)
+            return NULL;
+        if (same)
+            return PySequence_DelItem(object->links, i) < 0 ? NULL : Py_NewRef(Py_None);
     }
-    return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *
 GreenThread_has_links(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *links = ((GreenThreadObject *)self)->links;
-    return PyBool_FromLong(links != NULL && PyList_GET_SIZE(links) > 0);
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    return PyBool_FromLong(object->links != NULL && PyList_GET_SIZE(object->links) > object->links_called);
 }
 
 static PyObject *
 GreenThread_unlink_all(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    Py_CLEAR(((GreenThreadObject *)self)->links);
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    object->links_called = 0;
+    Py_CLEAR(object->links);
     Py_RETURN_NONE;
 }
 
@@ -761,4 +811,10 @@ GreenThread_spawn(PyObject *type, PyObject *const *args, Py_ssize_t count, PyObj
         Py_CLEAR(self);
     Py_XDECREF(started);
     return self;
+}
+
+int
+green_threads_ready(void)
+{
+    return (links_call_function = PyCFunction_New(&links_call_definition, NULL)) != NULL ? 0 : -1;
 }

@@ -87,6 +87,7 @@ typedef struct green_thread_object {
     CallbackObject *starter;         /* while a start_later() is to come */
     struct wait_queue joiners;
     PyObject *links;                 /* list of callables to be called with it on the hub, or NULL */
+    Py_ssize_t links_called;         /* so many at its beginning have been, and are None */
     bool finished;                   /* value and exception are final */
     bool identity_asked;             /* somebody may have noted it, as the threading module does */
     struct own_state *own;           /* while it is not loaded, and there is any */
@@ -268,6 +269,10 @@ int runtime_ready(PyObject *module);
 
 /* ---- timeout.c ---- */
 int timeouts_ready(PyObject *module);
+int green_threads_ready(void);
+
+/* The seconds of a Timeout, or what is no Timeout itself. Borrowed. */
+PyObject *timeout_seconds(PyObject *timeout);
 
 /* ---- interface.c ---- */
 int interface_add(PyObject *module);

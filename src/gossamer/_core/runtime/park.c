@@ -289,7 +289,8 @@ hub_park(struct hub *hub)
         return likely(ending.interrupt == NULL) ? ending.outcome : raise_taken(ending.interrupt);
     Py_XDECREF(ending.interrupt);
     if (ending.value != NULL) {
-        PyErr_Format(core.invalid_switch_error, "%R was switched to with %R while it waits for something else",
+        PyErr_Format(core.invalid_switch_error,
+                     "Invalid switch: %R was switched to with %R while it waits for something else",
                      hub->thread->current->object, ending.value);
         Py_DECREF(ending.value);
     }

@@ -8,6 +8,7 @@ int
 deadline_from(PyObject *timeout, int64_t *deadline)
 {
     *deadline = INT64_MAX;
+    timeout = timeout_seconds(timeout);
     if (timeout == Py_None)
         return 0;
     double seconds = PyFloat_AsDouble(timeout);
@@ -800,7 +801,8 @@ int
 runtime_ready(PyObject *module)
 {
     if (PyModule_AddFunctions(module, functions) < 0 || exceptions_add(module) < 0 || types_add(module) < 0
-        || interface_add(module) < 0 || promises_ready(module) < 0 || timeouts_ready(module) < 0)
+        || interface_add(module) < 0 || promises_ready(module) < 0 || timeouts_ready(module) < 0
+        || green_threads_ready() < 0)
         return -1;
     return fork_hook_add(module);
 }

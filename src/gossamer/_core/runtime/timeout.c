@@ -90,7 +90,8 @@ start(TimeoutObject *timeout)
 
 /* ---- expiring ---- */
 
-/* What is raised: the timeout itself, or what it was given. New reference. */
+/* What is raised: the timeout itself, or what it was given; a TypeError if that is no exception, so that nobody waits for
+   one in vain. New reference. */
 static PyObject *
 exception_of(TimeoutObject *timeout)
 {
@@ -99,10 +100,13 @@ exception_of(TimeoutObject *timeout)
         return Py_NewRef((PyObject *)timeout);
     if (PyExceptionInstance_Check(exception))
         return Py_NewRef(exception);
-    PyObject *made = PyExceptionClass_Check(exception) ? PyObject_CallNoArgs(exception) : NULL;
-    if (made == NULL && !PyErr_Occurred())
-        PyErr_Format(PyExc_TypeError, "the exception of a timeout must be an exception or its class, not %R", exception);
-    return made;
+    PyObject *made = NULL;
+    if (PyExceptionClass_Check(exception))
+        made = PyObject_CallNoArgs(exception);
+    else
+        PyErr_Format(PyExc_TypeError, "exceptions must be exceptions or their classes, and that of a timeout is %R",
+                     exception);
+    return made != NULL ? made : PyErr_GetRaisedException();
 }
 
 /* The greenlet is about to raise something else. */
@@ -397,6 +401,12 @@ static PyTypeObject Timeout_Type = {
     .tp_members = members,
     .tp_getset = attributes,
 };
+
+PyObject *
+timeout_seconds(PyObject *timeout)
+{
+    return PyObject_TypeCheck(timeout, &Timeout_Type) ? ((TimeoutObject *)timeout)->seconds : timeout;
+}
 
 int
 timeouts_ready(PyObject *module)

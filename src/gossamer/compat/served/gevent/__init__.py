@@ -62,3 +62,8 @@ def __getattr__(name: str) -> Any:
     if name not in __all__ or not hasattr(gossamer, name):
         raise AttributeError(f"module 'gevent' has no attribute {name!r}")
     return getattr(gossamer, name)
+
+
+def __dir__() -> list[str]:
+    """Those names too that were not used yet."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,95 @@
+"""Forked children whose end calls a function, with gevent's names.
+
+The end is seen by a descriptor of the process, and the status read without taking it away: whoever calls os.waitpid()
+still gets it. One that nobody asks for is taken a minute later, so that no dead process stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gossamer import _core
+from gossamer._sync.hub import get_hub
+from gossamer._sync.loop import Child
+
+if TYPE_CHECKING:
+    from gossamer._sync.loop import Loop
+
+__all__ = ["fork_and_watch", "forkpty_and_watch"]
+
+STATUS_IS_KEPT = 60.0
+"""Seconds that the status of an ended child stays there for os.waitpid()."""
+
+_CORE_DUMPED = 0x80
+
+
+class WatchedChild(Child):
+    """A child whose status stays there for os.waitpid()."""
+
+    def _pump(self) -> None:
+        descriptor = os.pidfd_open(self.pid)
+        try:
+            _core.wait_read(descriptor)
+            with contextlib.suppress(ChildProcessError):  # somebody has taken the status already
+                self.rstatus = _status(os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.loop.hub.call_later(STATUS_IS_KEPT, _reap, descriptor).unref()
+        self._fire_and_wait()
+        self.stop()
+
+
+def _status(ended: os.waitid_result | None) -> int:
+    """What os.waitpid() would say."""
+    if ended is None:
+        return 0
+    if ended.si_code == os.CLD_EXITED:
+        return ended.si_status << 8
+    return ended.si_status | (_CORE_DUMPED if ended.si_code == os.CLD_DUMPED else 0)
+
+
+def _reap(descriptor: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)
+    os.close(descriptor)
+
+
+def fork_and_watch(
+    callback: Callable[[Child], object] | None = None,
+    loop: Loop | None = None,
+    ref: bool = False,
+    fork: Callable[[], int] = os.fork,
+) -> int:
+    """Fork, and have callback(watcher) called on the hub greenlet when the child has ended.
+
+    The watcher has `pid`, `rpid` and `rstatus`; os.waitpid() still gets the status for a minute.
+    loop: whose hub; the caller's unless given. ref: whether hub.join() waits for the child. fork: what forks.
+    Returns what os.fork() does. From gevent's documentation of gevent.os.
+    """
+    pid = fork()
+    if pid:
+        _watch(pid, callback, loop, ref)
+    return pid
+
+
+def forkpty_and_watch(
+    callback: Callable[[Child], object] | None = None,
+    loop: Loop | None = None,
+    ref: bool = False,
+    forkpty: Callable[[], tuple[int, int]] = os.forkpty,
+) -> tuple[int, int]:
+    """The same for a child on a terminal of its own. Returns what os.forkpty() does."""
+    pid, terminal = forkpty()
+    if pid:
+        _watch(pid, callback, loop, ref)
+    return pid, terminal
+
+
+def _watch(pid: int, callback: Callable[[Child], object] | None, loop: Loop | None, ref: bool) -> None:
+    if callback is not None:
+        watcher = WatchedChild(loop or get_hub().loop, pid, ref=ref)
+        watcher.start(callback, watcher)
