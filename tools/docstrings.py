@@ -30,12 +30,14 @@ SOURCE = Path(__file__).resolve().parent.parent / "src"
 
 PUBLIC_MODULES = (
     "gossamer",
+    "gossamer.backdoor",
     "gossamer.baseserver",
     "gossamer.compat",
     "gossamer.core",
     "gossamer.event",
     "gossamer.events",
     "gossamer.exceptions",
+    "gossamer.fileobject",
     "gossamer.greenlet",
     "gossamer.http",
     "gossamer.hub",

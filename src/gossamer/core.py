@@ -22,11 +22,8 @@ from gossamer._sync.loop import backends as recommended_backends
 from gossamer._sync.loop import backends as supported_backends
 from gossamer._sync.loop import get_version as get_header_version
 
-READWRITE = READ | WRITE
-
 __all__ = [
     "READ",
-    "READWRITE",
     "WRITE",
     "async_",
     "callback",

@@ -106,7 +106,7 @@ class BackdoorServer(StreamServer):
         self.stop_timeout = 0
 
     def handle(self, connection: socket.socket, _address: Any = None) -> None:
-        """Serve one console, until its user says quit() or leaves."""
+        """Serve one console on the `connection`, until its user says quit() or leaves."""
         with (
             connection.makefile("rw", encoding="utf-8", errors="replace") as stream,
             _standard_streams(stream),

@@ -21,6 +21,7 @@ class StreamServer(BaseServer):
 
     backlog = 1024
     reuse_addr: ClassVar[int | None] = 1
+    """What SO_REUSEADDR is set to before an address is bound; None: left as it is."""
 
     def __init__(
         self,

@@ -82,7 +82,10 @@ def forkpty_and_watch(
     ref: bool = False,
     forkpty: Callable[[], tuple[int, int]] = os.forkpty,
 ) -> tuple[int, int]:
-    """The same for a child on a terminal of its own. Returns what os.forkpty() does."""
+    """Fork a child on a terminal of its own, and have callback(watcher) called when it has ended.
+
+    callback, loop, ref: as of fork_and_watch. forkpty: what forks. Returns what os.forkpty() does.
+    """
     pid, terminal = forkpty()
     if pid:
         _watch(pid, callback, loop, ref)

@@ -81,6 +81,7 @@ class FileObjectPosix:
     """
 
     default_bufsize = io.DEFAULT_BUFFER_SIZE
+    """How many bytes are buffered unless something else is asked for."""
 
     def __init__(
         self,

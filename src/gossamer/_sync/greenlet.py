@@ -269,7 +269,10 @@ class Greenlet(_core.GreenThread):
 
     @classmethod
     def spawn_later(cls, seconds: float, *args: Any, **kwargs: Any) -> Self:
-        """Make one with these arguments, start it in so many `seconds`, and return it."""
+        """Make one with these arguments, start it in so many `seconds`, and return it.
+
+        Raises TypeError if there is nothing to run.
+        """
         it = cls(*args, **kwargs)
         if it._run is _nothing:
             raise TypeError("spawn_later() needs the function to run")

@@ -90,6 +90,7 @@ class GreenletTree:
         "spawning_stacks": True,
         "locals": True,
     }
+    """What is shown of each greenlet; `running_stack_limit` is how many frames at most, None: all."""
 
     def __init__(self, greenlet: _core.greenlet) -> None:
         self.greenlet = greenlet
@@ -133,14 +134,17 @@ class GreenletTree:
             yield from tree._greenlets()
 
     def format_lines(self, details: bool | dict[str, Any] = True) -> list[str]:
-        """Lines that show the tree. details: False leaves stacks and locals out; a dictionary says which to show."""
+        """Return lines that show the tree.
+
+        details: False leaves stacks and locals out; a dictionary says which to show, see DEFAULT_DETAILS.
+        """
         wanted = dict.fromkeys(self.DEFAULT_DETAILS, False) if details is False else dict(self.DEFAULT_DETAILS)
         if isinstance(details, dict):
             wanted.update(details)
         return self._lines(stacks(), wanted)
 
     def format(self, details: bool | dict[str, Any] = True) -> str:
-        """The lines of `format_lines` as one text."""
+        """Return the lines of `format_lines` as one text. details: as there."""
         return "\n".join(self.format_lines(details))
 
     def __str__(self) -> str:

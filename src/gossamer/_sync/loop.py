@@ -146,7 +146,10 @@ class Watcher:
 
 
 class Timer(Watcher):
-    """Fires after so many seconds, and then, if `repeat` is not 0, each `repeat` seconds."""
+    """Fires after so many seconds, and then, if `repeat` is not 0, each `repeat` seconds.
+
+    loop: whose. after: the seconds. ref: whether hub.join() waits for it. priority: has no effect.
+    """
 
     def __init__(
         self, loop: Loop, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None
@@ -160,11 +163,11 @@ class Timer(Watcher):
         self._timer: _core.Callback | None = None
 
     def start(self, callback: Callable[..., object], *args: Any, update: bool | None = None) -> None:  # noqa: ARG002 - gevent's signature
-        """As any watcher's. update: accepted for compatibility, the time is always the time now."""
+        """Call callback(*args) when the time has come. update: has no effect, the time is always the time now."""
         super().start(callback, *args)
 
     def again(self, callback: Callable[..., object], *args: Any, update: bool | None = None) -> None:  # noqa: ARG002 - gevent's signature
-        """Start it anew: it fires `repeat` seconds from now."""
+        """Call callback(*args) `repeat` seconds from now, whether it is active or not. update: as for start()."""
         self.stop()
         self.after, after = self.repeat, self.after
         try:
@@ -231,7 +234,10 @@ class _Pumped(Watcher):
 
 
 class Io(_Pumped):
-    """Fires as long as a descriptor can be read (events 1), written (2) or either (3)."""
+    """Fires as long as a descriptor can be read (events 1), written (2) or either (3).
+
+    loop: whose. fd: the descriptor. ref: whether hub.join() waits for it. priority: has no effect.
+    """
 
     def __init__(self, loop: Loop, fd: int, events: int, ref: bool = True, priority: int | None = None) -> None:
         if fd < 0:
@@ -302,7 +308,10 @@ class Async(Watcher):
 
 
 class Child(_Pumped):
-    """Fires when a child process has ended, and reaps it: `rpid`, `rstatus` are what os.waitpid() returns."""
+    """Fires when a child process has ended, and reaps it: `rpid`, `rstatus` are what os.waitpid() returns.
+
+    loop: whose. pid: the child's number. trace: has no effect. ref: whether hub.join() waits for it.
+    """
 
     def __init__(self, loop: Loop, pid: int, trace: int = 0, ref: bool = True) -> None:  # noqa: ARG002 - gevent's signature
         if pid <= 0:
@@ -329,7 +338,11 @@ class Child(_Pumped):
 
 
 class Stat(_Pumped):
-    """Fires when what os.stat() says of a path has changed: `prev` and `attr`, None where there is no such file."""
+    """Fires when what os.stat() says of a path has changed: `prev` and `attr`, None where there is no such file.
+
+    loop: whose. interval: seconds from one look to the next; zero or less: 5. ref: whether hub.join() waits for it.
+    priority: has no effect.
+    """
 
     def __init__(
         self, loop: Loop, path: str, interval: float = 0.0, ref: bool = True, priority: int | None = None
@@ -362,7 +375,10 @@ class Stat(_Pumped):
 
 
 class Signal(Watcher):
-    """Fires after each signal of a kind. In the main thread only; the handler before is put back at the end."""
+    """Fires after each signal of a kind. In the main thread only; the handler before is put back at the end.
+
+    loop: whose. signum: the signal's number. ref: whether hub.join() waits for it. priority: has no effect.
+    """
 
     _started: ClassVar[dict[int, list[Signal]]] = {}
     _before: ClassVar[dict[int, Any]] = {}
@@ -459,24 +475,28 @@ class Prepare(Check):
 
 
 def get_version() -> str:
-    """What watches, for people."""
+    """Return the name and version of what watches."""
     from gossamer import __version__
 
     return f"gossamer-{__version__}"
 
 
 def backends() -> list[str]:
-    """What can be asked for events: epoll."""
+    """Return what can be asked for events: epoll."""
     return ["epoll"]
 
 
 def embeddable_backends() -> list[str]:
-    """Those that another loop can watch. None: see `Loop.fileno`."""
+    """Return those that another loop can watch: none. See `Loop.fileno`."""
     return []
 
 
 class Loop:
     """hub.loop: makes watchers, and calls functions on the hub greenlet.
+
+    It is one way to reach the events of a hub, which has no others.
+    flags: has no effect. default: what the attribute of that name is, True unless given. hub: the calling thread's,
+    unless it is given.
 
     From gevent's documentation of gevent._interfaces.ILoop.
     """
@@ -508,10 +528,6 @@ class Loop:
         *,
         hub: Hub | None = None,
     ) -> None:
-        """One more way to reach the events of a hub, which has no others: the calling thread's, unless it is given.
-
-        flags: accepted for compatibility. default: what the attribute of that name is, True unless given.
-        """
         self.hub = _core.get_hub() if hub is None else hub
         self.default = default is not False
 
