@@ -376,18 +376,3 @@ def test_native_threads_may_call_run_callback() -> None:
     in_thread(lambda: hub.loop.run_callback_threadsafe(seen.append, threading.get_ident))
     turns()
     assert len(seen) == 1
-
-
-def test_what_a_signal_handler_raises_is_raised_in_the_main_greenlet(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail() -> None:
-        raise LookupError("on purpose")
-
-    handler = gossamer.signal_handler(signal.SIGUSR1, fail)
-    try:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGUSR1)
-            with pytest.raises(LookupError, match="on purpose"):
-                sleep(5)
-    finally:
-        handler.cancel()
-    assert "LookupError: on purpose" in capsys.readouterr().err

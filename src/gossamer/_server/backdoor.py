@@ -10,6 +10,7 @@ import code
 import contextlib
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -62,6 +63,25 @@ def _standard_streams(stream: Any) -> Any:
                 it.remove()
 
 
+class _Terminal:
+    """The two directions of a connection as one text file. (A TextIOWrapper for both forgets input when it writes.)"""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._reader = connection.makefile("r", encoding="utf-8", errors="replace")
+        self._writer = connection.makefile("w", encoding="utf-8", errors="replace")
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._reader if attribute.startswith("read") else self._writer, attribute)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._reader)
+
+    def close(self) -> None:
+        """Close both."""
+        self._reader.close()
+        self._writer.close()
+
+
 class _Console(code.InteractiveConsole):
     """A console on the two ends of a connection."""
 
@@ -108,8 +128,8 @@ class BackdoorServer(StreamServer):
     def handle(self, connection: socket.socket, _address: Any = None) -> None:
         """Serve one console on the `connection`, until its user says quit() or leaves."""
         with (
-            connection.makefile("rw", encoding="utf-8", errors="replace") as stream,
-            _standard_streams(stream),
             contextlib.suppress(OSError, SystemExit),
+            contextlib.closing(_Terminal(connection)) as stream,
+            _standard_streams(stream),
         ):
             _Console(stream, dict(self.locals)).interact(self.banner, exitmsg="")
