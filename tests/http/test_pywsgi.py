@@ -16,6 +16,7 @@ from gossamer.pool import Pool
 from gossamer.pywsgi import Environ, LoggingLogAdapter, SecureEnviron, WSGIHandler, WSGISecureEnviron, WSGIServer
 from tests.http.serving import Answer, answers, read_all
 from tests.support.certificates import make_certificates
+from tests.support.children import output_of
 from tests.support.scale import patience
 
 GET = b"GET /path?query HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -70,8 +71,12 @@ def test_a_line_for_each_request_is_logged() -> None:
 
 
 def test_logs_may_be_loggers(caplog: pytest.LogCaptureFixture) -> None:
-    def fails(environ: object, start_response: object) -> list[bytes]:
-        environ["wsgi.errors"].write("from the application\n")  # type: ignore[index]
+    port = ""
+
+    def fails(environ: dict[str, Any], start_response: object) -> list[bytes]:
+        nonlocal port
+        port = environ["REMOTE_PORT"]
+        environ["wsgi.errors"].write("from the application\n")
         raise KeyError("on purpose")
 
     logger = logging.getLogger("pywsgi test")
@@ -79,7 +84,8 @@ def test_logs_may_be_loggers(caplog: pytest.LogCaptureFixture) -> None:
         assert ask(server).status == 500
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors[0] == "from the application"
-    assert errors[1].endswith("KeyError: 'on purpose'")
+    shown = {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": port, "HTTP_HOST": "a"}
+    assert errors[1].endswith(f"KeyError: 'on purpose'\n{shown}")
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     assert '"GET /path?query HTTP/1.1" 500 ' in line
 
@@ -124,6 +130,40 @@ def test_a_handler_class_may_change_the_environment_and_the_log() -> None:
     with running(application, handler_class=Handler, log=io.StringIO()) as server:
         assert ask(server).body == b"Handler /path?query"
     assert lines == ["127.0.0.1 GET /path?query HTTP/1.1 '200 OK' 19"]
+
+
+def test_a_handler_class_may_take_the_errors() -> None:
+    errors: list[str] = []
+
+    class Handler(WSGIHandler):
+        def log_error(self, msg: str, *args: Any) -> None:
+            errors.append(f"{self.environ['PATH_INFO']} {msg % args if args else msg}")
+
+    def fails(environ: dict[str, Any], start_response: object) -> list[bytes]:
+        raise KeyError("100 % on purpose")
+
+    with running(fails, handler_class=Handler) as server:
+        assert ask(server).status == 500
+    (error,) = errors
+    assert error.startswith("/path ") and "KeyError: '100 % on purpose'" in error
+
+
+def test_a_server_is_gevents_under_the_alias() -> None:
+    program = """
+import gossamer.compat; gossamer.compat.install()
+from gevent import monkey, spawn; monkey.patch_all()
+from gevent.pywsgi import WSGIServer
+import gevent.pywsgi, gossamer.pywsgi, urllib.request
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'hello']
+server = WSGIServer(('127.0.0.1', 0), application, log=None)
+server.start()
+with urllib.request.urlopen(f'http://127.0.0.1:{server.server_port}/') as answer:
+    print(answer.read(), gevent.pywsgi is gossamer.pywsgi)
+server.stop()
+"""
+    assert output_of(program) == "b'hello' True\n"
 
 
 def test_connections_may_be_limited_by_a_pool() -> None:

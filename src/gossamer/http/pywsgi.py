@@ -109,7 +109,7 @@ class WSGISecureEnviron(SecureEnviron):
 
 
 class WSGIHandler:
-    """What happens around the requests of one connection. Subclasses override `get_environ()` and `log_request()`.
+    """What happens around the requests of one connection. Subclasses override the methods below.
 
     sock, address: the connection and the client's address; `server`: the WSGIServer.
     environ: of the request under way. requestline: its first line; path: what it asks for, as the client sent it.
@@ -147,6 +147,11 @@ class WSGIHandler:
             f"{self.time_finish - self.time_start:.6f}"
         )
 
+    def log_error(self, msg: str, *args: Any) -> None:
+        """Write to the server's error log: `msg`, a format for `args` if there are any."""
+        if self.server.error_log is not None:
+            self.server.error_log.write((msg % args if args else msg) + "\n")
+
     def log_request(self) -> None:
         """Write the line to the server's log."""
         self.server.log.write(self.format_request() + "\n")
@@ -177,8 +182,11 @@ class WSGIServer(StreamServer):
     """
 
     handler_class: type[WSGIHandler] = WSGIHandler
+    """What is made for each connection."""
     environ_class: type[dict[str, Any]] = Environ
+    """The type of `environ`."""
     secure_environ_class: type[SecureEnviron] = WSGISecureEnviron
+    """What decides how much of an environment stands in the error log."""
     base_env: ClassVar[dict[str, Any]] = {"SCRIPT_NAME": "", "GATEWAY_INTERFACE": "CGI/1.1", "wsgi.version": (1, 0)}
     """What the environments of all servers of the class have, besides what stands in `environ`."""
 
@@ -270,7 +278,10 @@ class WSGIServer(StreamServer):
         self._handlers[getcurrent()].take(access)
 
     def _log_error(self, text: str) -> None:
-        if self.error_log is not None:
+        handler = self._handlers.get(getcurrent())
+        if handler is not None:
+            handler.log_error(f"{text}\n{self.secure_environ_class(handler.environ)}")
+        elif self.error_log is not None:
             self.error_log.write(text + "\n")
 
 
