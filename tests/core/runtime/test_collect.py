@@ -1,6 +1,7 @@
 """Memory: what ends with the last reference, what is kept by its wait, what the collector finds."""
 
 import gc
+import threading
 import weakref
 
 from gossamer._core import (
@@ -15,7 +16,7 @@ from gossamer._core import (
     spawn,
 )
 from tests.support.children import output_of
-from tests.support.runtime import PRELUDE, in_thread, joined, turns
+from tests.support.runtime import PRELUDE, in_thread, joined, turns, until
 
 
 class Thing:
@@ -36,6 +37,28 @@ def test_a_wait_keeps_its_green_thread_alive() -> None:
     queue.unpark()
     turns()
     assert order == ["went on"] and gone() is None
+
+
+def test_a_greenlet_that_another_thread_collects_is_ended_by_the_hub_of_its_own() -> None:
+    """Who only parks makes no switch of his own that would see to it."""
+    threads: list[int] = []
+    main = getcurrent()
+
+    def body() -> None:
+        try:
+            main.switch()
+        finally:
+            threads.append(threading.get_native_id())
+
+    get_hub()
+    crowd = [greenlet(body) for _ in range(3)]
+    for it in crowd:
+        it.switch()
+    del it
+    in_thread(crowd.clear)
+    assert threads == []
+    until(lambda: len(threads) == 3)
+    assert threads == [threading.get_native_id()] * 3
 
 
 def test_one_that_was_never_started_is_freed_with_its_arguments() -> None:

@@ -372,6 +372,28 @@ start_handling_signals(struct hub *hub)
     Py_XDECREF(function);
 }
 
+static PyObject *
+end_doomed(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    if (current_thread->doomed != NULL)
+        thread_end_doomed(current_thread);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef end_doomed_def = {"end_doomed", end_doomed, METH_NOARGS, NULL};
+
+void
+hub_end_doomed(struct hub *hub)
+{
+    PyObject *function = PyCFunction_New(&end_doomed_def, NULL);
+    CallbackObject *callback = function != NULL ? callback_new(function, core.empty_tuple) : NULL;
+    Py_XDECREF(function);
+    if (callback != NULL)
+        hub_call_soon(hub, callback);
+    else
+        PyErr_Clear();               /* no memory: they wait for a switch */
+}
+
 static void
 see_to_attention(struct hub *hub)
 {

@@ -136,6 +136,9 @@ void hub_make_ready_remotely(struct hub *hub, ring_entry entry);
 /* Puts a call in the ring; takes over the reference. From any thread. */
 void hub_call_soon(struct hub *hub, CallbackObject *callback);
 
+/* Has the thread end its doomed greenlets soon. Who leaves all switches to the hub makes none that would see to it. */
+void hub_end_doomed(struct hub *hub);
+
 /* Takes a call out of the timer heap, if it is there; true: the caller has the heap's reference. */
 bool callback_timer_stop(CallbackObject *callback);
 

@@ -9,6 +9,7 @@
    refer to objects that the collector may otherwise take apart. */
 #include "fiber.h"
 #include "datastack.h"
+#include "../runtime/hub.h"
 
 #include <stdlib.h>
 
@@ -158,7 +159,7 @@ fiber_end(struct thread *thread, struct fiber *fiber)
         PyErr_SetRaisedException(pending);
 }
 
-/* Leaves a parked fiber to its own thread, which ends it at its next switch. */
+/* Leaves a parked fiber to its own thread, which ends it at its next switch, or on its hub greenlet. */
 static void
 fiber_doom(struct fiber *fiber)
 {
@@ -171,6 +172,8 @@ fiber_doom(struct fiber *fiber)
         fiber_leak(fiber);           /* no memory to remember it: lost, but whole */
     }
     thread_set_attention(owner);
+    if (owner->hub != NULL && owner->doomed != NULL && PyList_GET_SIZE(owner->doomed) == 1)
+        hub_end_doomed(owner->hub);
     if (pending != NULL)
         PyErr_SetRaisedException(pending);
 }
