@@ -1,9 +1,14 @@
-"""Counters that show a leak: resident memory, instances of a type, references of a debug build."""
+"""Counters that show a leak: resident memory, instances of a type, references of a debug build. And memory that ends."""
 
 import gc
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.free_threading import IS_FREE_THREADED
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -43,3 +48,45 @@ def least_growth(work: Callable[[], object], measure: Callable[[], int], *, warm
         gc.collect()
         growths.append(measure() - before)
     return min(growths)
+
+
+limits_address_space = pytest.mark.skipif(
+    IS_FREE_THREADED or "libasan" in Path("/proc/self/maps").read_text(),
+    reason="AddressSanitizer and the allocator of free-threaded builds reserve more than can be limited",
+)
+
+# What a child runs before it lets its memory end: exhaust() and release().
+EXHAUSTION = """
+import ctypes, resource, sys
+from gossamer.switching import counts, getcurrent, greenlet
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+main = getcurrent()
+
+def exhaust():
+    '''Every block of 256 bytes and more is taken.'''
+    taken = []
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * 4096, resource.RLIM_INFINITY))
+    size = 1 << 20
+    while size >= 256:
+        block = libc.malloc(size)
+        if block:
+            taken.append(block)
+        else:
+            size //= 2
+    return taken
+
+def release(taken):
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    while taken:
+        libc.free(taken.pop())
+
+def nested(depth, work):
+    '''Python and C frames in turn, so that a slice is a few kilobytes.'''
+    return work() if depth == 0 else next(map(nested, [depth - 1], [work]))
+"""

@@ -41,6 +41,12 @@ static PyMethodDef functions[] = {
     {"frames", core_frames, METH_NOARGS,
      "frames()\n--\n\n"
      "A list of pairs (greenlet, innermost frame or None): every started, unfinished greenlet of every thread."},
+    {"pin", core_pin, METH_NOARGS,
+     "pin()\n--\n\n"
+     "Keep the running greenlet's stack where it is, also while it is parked, until unpin() is called as often.\n\n"
+     "Returns False, and does nothing, when it shares its stack with other greenlets."},
+    {"unpin", core_unpin, METH_NOARGS,
+     "unpin()\n--\n\nUndo one pin() of the running greenlet. Raises RuntimeError when it is not pinned."},
     {"counts", core_counts, METH_NOARGS,
      "counts()\n--\n\n"
      "How many greenlets are alive, parked, leaked; how many stacks are mapped and slices copied out."},

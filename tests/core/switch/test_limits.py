@@ -5,14 +5,13 @@ MemoryError is raised and what exists goes on. Never a crash where CPython itsel
 """
 
 import resource
-from pathlib import Path
 
 import pytest
 
 from gossamer.switching import getcurrent, greenlet
 from tests.support.children import output_of
-from tests.support.free_threading import IS_FREE_THREADED
 from tests.support.greenlets import to_parent
+from tests.support.memory import limits_address_space
 
 PRELUDE = """
 import gc, mmap, resource, sys, threading
@@ -41,11 +40,6 @@ def crowd_works(count, depth=3):
     assert [it.switch(1) for it in crowd] == list(range(1, count + 1))
     assert all(it.dead for it in crowd)
 """
-
-limits_address_space = pytest.mark.skipif(
-    IS_FREE_THREADED or "libasan" in Path("/proc/self/maps").read_text(),
-    reason="AddressSanitizer and the allocator of free-threaded builds reserve more than can be limited",
-)
 
 
 @limits_address_space

@@ -239,15 +239,30 @@ raise_taken(PyObject *exception)
     return -1;
 }
 
+static bool
+end_for_lack_of_memory(struct fiber *self)
+{
+    PyErr_NoMemory();
+    PyObject *exception = PyErr_GetRaisedException();
+    bool ended = hub_interrupt(self, exception);
+    Py_DECREF(exception);
+    return ended;
+}
+
 /* Lets `next` run instead of the current fiber, which is resumed some day. Without memory for that one,
-   the others have their turns first. */
+   the others have their turns first; without memory for any, the wait ends with MemoryError. */
 static void
 hand_off(struct hub *hub, struct fiber *self, struct fiber *next)
 {
     uint32_t tries = hub->ring.tail - hub->ring.head + 2;
+    bool given_up = false;
     while (next != self && !fiber_hand_off(hub->thread, next)) {
-        if (tries-- == 0)
-            Py_FatalError("gossamer: no memory to switch to any green thread");
+        if (tries-- == 0) {
+            if (given_up || !end_for_lack_of_memory(self))
+                Py_FatalError("gossamer: no memory to switch to any green thread");
+            given_up = true;
+            tries = hub->ring.tail - hub->ring.head + 2;
+        }
         if (next == hub->home)
             Py_DECREF(next->object);
         else

@@ -44,6 +44,7 @@ greenlet_reuse(void)
     core.free_greenlet_count--;
     fiber->state = FRESH;
     fiber->entered = fiber->is_main = false;
+    fiber->pins = 0;
     fiber->wait = (struct wait){0};
     fiber->thread = NULL;
     fiber->slot = NULL;

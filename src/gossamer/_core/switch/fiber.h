@@ -47,7 +47,7 @@ enum fiber_state { FRESH, STARTED, DEAD };
 
 /* A stack slice that was copied out: `length` bytes of stack, then `links` FrameLinks. */
 struct copied_slice {
-    size_t capacity;
+    size_t capacity;                 /* LUGGAGE: it lies in a stack, of the slot that the word before it points to */
     uint32_t length, links;
     char bytes[];
 };
@@ -67,6 +67,7 @@ struct fiber {
     bool is_main;
     bool entered;                    /* has run: what it is switched to with is a result, not arguments */
     bool refuses_to_die;             /* survived GreenletExit: kept alive by an extra reference */
+    uint16_t pins;                   /* > 0: its slice is never copied out (pin.c) */
     bool is_green;                   /* of a GreenThreadObject: its end is the hub's business */
     PythonState python;
     GreenletObject *parent;
@@ -194,6 +195,17 @@ char *slice_new(struct fiber *fiber, size_t length);
 
 /* Copies out whoever is in the slot. Returns -1, without an exception, when there is no memory. */
 int occupant_copy_out(struct slot *slot);
+/* The same without memory, as luggage in `carrier`, the slot of a fiber that has finished. Returns -1 when it does not
+   fit: it uses all of its stack but a little. */
+int occupant_copy_into(struct slot *slot, struct slot *carrier);
+
+/* ---- pin.c ---- */
+/* Pins the running fiber until fiber_unpin(), as often as it is called. Returns false when it shares its slot with
+   others: whatever needs it pinned must not park then. */
+bool fiber_pin(struct thread *thread);
+void fiber_unpin(struct thread *thread);
+PyObject *core_pin(PyObject *module, PyObject *ignored);
+PyObject *core_unpin(PyObject *module, PyObject *ignored);
 
 /* ---- life.c ---- */
 void started_unlink(struct thread *thread, struct fiber *fiber);

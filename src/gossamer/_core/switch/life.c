@@ -156,7 +156,7 @@ leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir, Gr
     own->occupant = NULL;
     slot_release(thread, own);
     if (home->occupant != heir && !same_slot) {
-        if (occupant_copy_out(home) < 0)
+        if (occupant_copy_out(home) < 0 && occupant_copy_into(home, own) < 0)
             Py_FatalError("gossamer: no memory to resume the parent of a finished greenlet");
         slice_copy_in(heir);
     }

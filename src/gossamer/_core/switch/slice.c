@@ -1,5 +1,9 @@
 /* Copying a parked fiber's stack slice out of its slot, and back to the same addresses.
 
+   A slice goes to a block on the heap. Where there is no memory for that the switch is not made and raises MemoryError. A
+   finished fiber cannot stay, though: what has to make room for its heir goes along as *luggage*, at the low end of the
+   stack that the finished one has left, until it is copied back.
+
    Facts: C frames point at each other, so a slice only works where it was made. On 3.12 and later some
    of the interpreter's frames lie in the slice; while it is elsewhere, `f_back` and the collector must
    not find them, so the links to them are cut, and kept behind the copied bytes to be mended later. */
@@ -21,6 +25,15 @@ links_of(struct copied_slice *copy)
     return (FrameLink *)(copy->bytes + aligned(copy->length));
 }
 
+/* In place of the capacity of one that is luggage. */
+#define LUGGAGE 0
+
+static struct slot **
+carrier_of(struct copied_slice *copy)
+{
+    return (struct slot **)copy - 1;
+}
+
 static int
 copy_resize(struct fiber *fiber, size_t needed)
 {
@@ -35,18 +48,38 @@ copy_resize(struct fiber *fiber, size_t needed)
     return 0;
 }
 
-int
-slice_reserve(struct fiber *fiber)
+static int
+luggage_reserve(struct fiber *fiber, struct slot *carrier, size_t needed)
+{
+    char *place = luggage_take(carrier, sizeof(struct slot *) + sizeof *fiber->copy + needed);
+    if (place == NULL)
+        return -1;
+    fiber->copy = (struct copied_slice *)(place + sizeof(struct slot *));
+    fiber->copy->capacity = LUGGAGE;
+    *carrier_of(fiber->copy) = carrier;
+    return 0;
+}
+
+/* Room for a copy of a resident fiber's slice: on the heap, or as luggage in `carrier` unless that is NULL. */
+static int
+room_reserve(struct fiber *fiber, struct slot *carrier)
 {
     const struct slot *slot = fiber->slot;
     size_t length = fiber_slice_size(fiber);
     size_t links = frame_links(python_state_frame(&fiber->python, false), slot->low, slot->top, NULL,
                                SIZE_MAX);
-    if (copy_resize(fiber, aligned(length) + links * sizeof(FrameLink)) < 0)
+    size_t needed = aligned(length) + links * sizeof(FrameLink);
+    if ((carrier != NULL ? luggage_reserve(fiber, carrier, needed) : copy_resize(fiber, needed)) < 0)
         return -1;
     fiber->copy->length = (uint32_t)length;
     fiber->copy->links = (uint32_t)links;
     return 0;
+}
+
+int
+slice_reserve(struct fiber *fiber)
+{
+    return room_reserve(fiber, NULL);
 }
 
 char *
@@ -89,12 +122,17 @@ slice_copy_in(struct fiber *fiber)
     frame_links_mend(links_of(copy), copy->links);
     fiber->slot->occupant = fiber;
     core.copied_out--;
+    if (copy->capacity == LUGGAGE)
+        slice_discard(fiber);
 }
 
 void
 slice_discard(struct fiber *fiber)
 {
-    free(fiber->copy);
+    if (fiber->copy != NULL && fiber->copy->capacity == LUGGAGE)
+        luggage_give(*carrier_of(fiber->copy));
+    else
+        free(fiber->copy);
     fiber->copy = NULL;
 }
 
@@ -106,6 +144,19 @@ occupant_copy_out(struct slot *slot)
     if (slice_reserve(slot->occupant) < 0)
         return -1;
     slice_copy_out(slot->occupant);
+    return 0;
+}
+
+int
+occupant_copy_into(struct slot *slot, struct slot *carrier)
+{
+    struct fiber *occupant = slot->occupant;
+    slice_discard(occupant);
+    if (room_reserve(occupant, carrier) < 0)
+        return -1;
+    struct copied_slice *copy = occupant->copy;
+    slice_copy_out(occupant);
+    luggage_pack((char *)carrier_of(copy), (size_t)((char *)(links_of(copy) + copy->links) - (char *)carrier_of(copy)));
     return 0;
 }
 

@@ -96,8 +96,9 @@ slot_trim(struct slot *slot)
     stack_forget_poison(slot->top - SLOT_KEEP - PAGE, slot->top);
     if (canary_is_intact(slot))
         return;
-    stack_forget_poison(slot->low, slot->top);
-    madvise(slot->low, (size_t)(slot->top - SLOT_KEEP - slot->low), MADV_DONTNEED);
+    char *low = slot->low + slot->luggage;
+    stack_forget_poison(low, slot->top);
+    madvise(low, (size_t)(slot->top - SLOT_KEEP - low), MADV_DONTNEED);
     canary_set(slot);
 }
 
@@ -182,7 +183,7 @@ pool_take(void)
 static void
 pool_put(struct slot *slot)
 {
-    if (slots_mapped() > pool.roomy) {
+    if (slots_mapped() > pool.roomy && slot->luggage == 0) {
         slot_unmap(slot);
         return;
     }
@@ -234,7 +235,7 @@ static struct slot *
 home_to_share(const struct thread *thread)
 {
     for (const struct fiber *fiber = thread->started; fiber != NULL; fiber = fiber->next)
-        if (!fiber->slot->overflow)
+        if (!fiber->slot->overflow && fiber->pins == 0)
             return fiber->slot;
     return NULL;
 }
@@ -313,6 +314,54 @@ slot_release(struct thread *thread, struct slot *slot)
     slot->next_free = thread->free_slots;
     thread->free_slots = slot;
     thread->free_slot_count++;
+}
+
+bool
+slot_keep(struct thread *thread, struct slot *slot)
+{
+    if (slot->tenants > 1)
+        return false;
+    for (int i = 0; slot->overflow; i++)
+        if (thread->overflow[i] == slot) {
+            thread->overflow[i] = thread->overflow[--thread->overflow_count];
+            slot->overflow = false;
+        }
+    return true;
+}
+
+/* ---- luggage ---- */
+
+char *
+luggage_take(struct slot *carrier, size_t size)
+{
+    size = (size + PAGE - 1) & ~(size_t)(PAGE - 1);
+    if (carrier->luggage + size + STACK_LEAST > slot_size(carrier))
+        return NULL;
+    char *place = carrier->low + carrier->luggage;
+    stack_forget_poison(place, place + size);
+    carrier->luggage += (uint32_t)size;
+    carrier->luggage_pieces++;
+    carrier->limits = stack_limits_of(carrier->low + carrier->luggage, carrier->top);
+    return place;
+}
+
+/* So that a stack which overflows into it ends as at a guard page. Without another mapping to be had it is at risk of
+   that only. */
+void
+luggage_pack(char *place, size_t size)
+{
+    mprotect(place, (size + PAGE - 1) & ~(size_t)(PAGE - 1), PROT_READ);
+}
+
+void
+luggage_give(struct slot *carrier)
+{
+    if (--carrier->luggage_pieces > 0)
+        return;
+    mprotect(carrier->low, carrier->luggage, PROT_READ | PROT_WRITE);
+    madvise(carrier->low, carrier->luggage, MADV_DONTNEED);
+    carrier->luggage = 0;
+    carrier->limits = stack_limits_of(carrier->low, carrier->top);
 }
 
 void

@@ -8,6 +8,8 @@
      frames are copied out (slice.c).
    - A slot belongs to one thread while it has tenants. With none it lies in its thread's list of free
      slots or in the pool that all threads share.
+   - The lowest `luggage` bytes may hold slices of other slots' fibers, for which there was no memory elsewhere. They
+     are read-only, and the stack ends above them.
    - Below `top - SLOT_KEEP` a canary is written. While it is intact the pages below were never
      touched; a slot that is freed with a broken one gives them back to the system.
 
@@ -32,6 +34,7 @@ enum {
     SLICE_DEEP = 16 * 1024,          /* and of more than this as long as there are any to be had */
     OVERFLOW_SLOTS = 16,             /* shared by a thread's latecomers */
     FREE_SLOTS_KEPT = 64,            /* by a thread; more go back to the pool */
+    STACK_LEAST = 64 * 1024,         /* what luggage leaves of a stack */
 };
 #define STACK_SIZE ((size_t)8 << 20)
 #define SCRATCH_SIZE ((size_t)64 * 1024)
@@ -42,6 +45,7 @@ struct slot {
     StackLimits limits;
     struct slot *next_free;
     uint32_t tenants;
+    uint32_t luggage, luggage_pieces;
     bool recently_used;              /* the second chance before its occupant is copied out */
     bool overflow;                   /* one of its thread's shared slots */
 };
@@ -58,6 +62,14 @@ struct slot *slot_acquire(struct thread *thread);
 
 /* A tenant has finished and left. Frees the slot when it was the last one. */
 void slot_release(struct thread *thread, struct slot *slot);
+
+/* Makes a slot the home of its only tenant for as long as that lives. Returns false when there are more. */
+bool slot_keep(struct thread *thread, struct slot *slot);
+
+/* Room at the low end of a slot, or NULL when it does not fit; kept from being overwritten once it is packed. */
+char *luggage_take(struct slot *carrier, size_t size);
+void luggage_pack(char *place, size_t size);
+void luggage_give(struct slot *carrier);
 
 /* Gives all free slots of an ending thread back to the pool. */
 void slots_return(struct thread *thread);
