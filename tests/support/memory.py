@@ -1,4 +1,4 @@
-"""Counters that show a leak: resident memory, instances of a type, references of a debug build; and an end of memory."""
+"""Counters that show a leak: resident memory, instances of a type, references of a debug build. An end of memory."""
 
 import gc
 import os
