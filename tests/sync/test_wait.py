@@ -49,11 +49,14 @@ def test_after_the_timeout_those_that_are_ready_are_returned() -> None:
 
 
 def test_events_results_and_greenlets_can_be_waited_for_together() -> None:
-    event, it = Event(), spawn(after, 0.01, 0)
+    event = Event()
     result: AsyncResult[int] = AsyncResult()
+    it = spawn(result.wait)
     spawn(event.set)
-    spawn_later(0.001, result.set, 1)
-    assert wait([it, result, event]) == [event, result, it]
+    event.rawlink(lambda event: spawn(result.set, 1))
+    assert wait([it, result, event])[0] is event
+    assert it.ready() and result.ready()
+    assert set(map(id, wait([it, result, event]))) == {id(event), id(result), id(it)}
 
 
 def test_what_cannot_be_waited_for_is_refused_by_name() -> None:

@@ -48,7 +48,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_nothing_is_asked_of_a_machine_that_has_everything(machine: Machine) -> None:
     machine.compiler()
-    for server in ("redis-server", "mariadbd", "initdb", "rabbitmq-server", "curl"):
+    for server in ("g++", "redis-server", "mariadbd", "initdb", "rabbitmq-server", "curl"):
         machine.add(server, "exit")
     ended = machine.run("build", "test")
     assert (ended.returncode, ended.stdout, ended.stderr, machine.log) == (0, "", "", [])
