@@ -43,6 +43,7 @@ def test_all_points_are_installed() -> None:
         "_signal.sigwait",
         "_signal.sigwaitinfo",
         "_signal.sigtimedwait",
+        "_signal.pthread_sigmask",
         "_thread.interrupt_main",
     }
 
@@ -369,6 +370,40 @@ for _ in range(3):
     assert out == "2\n4\n6\n"
 
 
+def test_a_green_thread_that_blocks_signals_for_itself_leaves_them_to_the_others() -> None:
+    out = output_of(
+        """
+import signal, threading, time
+from gossamer import monkey
+monkey.patch_all()
+seen, masks = [], []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append('handled'))
+
+def blocks():
+    masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+    try:
+        signal.pthread_sigmask(99, ())
+    except OSError as error:
+        masks.append(error.strerror)
+
+thread = threading.Thread(target=blocks)
+thread.start()
+thread.join()
+signal.raise_signal(signal.SIGUSR1)
+print(seen, masks, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+print(signal.pthread_sigmask(signal.SIG_BLOCK, ()) == {signal.SIGUSR1})
+native = monkey.get_original('threading', 'Thread')(
+    target=lambda: (signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2}),
+                    masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))))
+native.start()
+native.join()
+print(masks[-1] == {signal.SIGUSR1, signal.SIGUSR2})
+"""
+    )
+    assert out == "['handled'] [set(), 'Invalid argument'] set()\nTrue\nTrue\n"
+
+
 def test_sigwait_and_its_kin_park_until_a_signal_comes() -> None:
     out = output_of(
         WATCHED
@@ -457,7 +492,7 @@ def test_points_look_like_the_originals() -> None:
     import _signal  # type: ignore[import-not-found,unused-ignore]
 
     _core.get_hub()
-    for name in ("default_int_handler", "signal", "pause", "sigwait", "sigwaitinfo", "sigtimedwait"):
+    for name in ("default_int_handler", "signal", "pause", "sigwait", "sigwaitinfo", "sigtimedwait", "pthread_sigmask"):
         point, original = getattr(_signal, name), _core.original("_signal", None, name)
         assert (point.__name__, point.__doc__) == (original.__name__, original.__doc__)
     assert signal.default_int_handler is _signal.default_int_handler

@@ -9,9 +9,11 @@
    - sigwait() and its kin: the original is asked with no time to wait, and a signalfd of the same set tells when to ask
      again. It answers for the thread that polls it, which is the caller's own. As in any program, the signals must be
      blocked: one that is not is handled, and waited for in vain.
+   - A thread that blocks signals for itself leaves them to the other threads. For a green thread that was started as a
+     thread, those are in the same OS thread: its pthread_sigmask() answers as ever and changes nothing.
    - pause() parks until a signal has come and its handlers have run. In threads other than the main one that is a
      signal which interrupts the hub's sleep. */
-#include "points.h"
+#include "threads.h"
 #include "../_core/runtime/signals.h"
 
 #include <signal.h>
@@ -26,13 +28,14 @@ static PyObject *point_pause(PyObject *module, PyObject *ignored);
 static PyObject *point_sigwait(PyObject *module, PyObject *set);
 static PyObject *point_sigwaitinfo(PyObject *module, PyObject *set);
 static PyObject *point_sigtimedwait(PyObject *module, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_sigmask(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 #define POINT_IN(module_name, function_name, ours, convention, sort) \
     {.module = module_name, .name = function_name, .function = (PyCFunction)(void (*)(void))ours, \
      .flags = convention, .kind = sort, .group = "signal"}
 #define SIGNAL_POINT(...) POINT_IN("_signal", __VA_ARGS__)
 
-enum { DEFAULT_INT_HANDLER, SIGNAL, INTERRUPT_MAIN, PAUSE, SIGWAIT, SIGWAITINFO, SIGTIMEDWAIT };
+enum { DEFAULT_INT_HANDLER, SIGNAL, INTERRUPT_MAIN, PAUSE, SIGWAIT, SIGWAITINFO, SIGTIMEDWAIT, SIGMASK };
 
 struct point signal_points[] = {
     [DEFAULT_INT_HANDLER] = SIGNAL_POINT("default_int_handler", point_default_int_handler, METH_FASTCALL, WAITER),
@@ -42,6 +45,7 @@ struct point signal_points[] = {
     [SIGWAIT] = SIGNAL_POINT("sigwait", point_sigwait, METH_O, WAITER),
     [SIGWAITINFO] = SIGNAL_POINT("sigwaitinfo", point_sigwaitinfo, METH_O, WAITER),
     [SIGTIMEDWAIT] = SIGNAL_POINT("sigtimedwait", point_sigtimedwait, METH_FASTCALL, WAITER),
+    [SIGMASK] = SIGNAL_POINT("pthread_sigmask", point_sigmask, METH_FASTCALL, WAKER),
     {.module = NULL},
 };
 
@@ -122,6 +126,19 @@ point_pause(PyObject *module, PyObject *Py_UNUSED(ignored))
     if (hub == NULL)
         return point_original_noargs(&signal_points[PAUSE], module);
     return hub_wait_signal(hub) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+point_sigmask(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    const struct point *point = &signal_points[SIGMASK];
+    if (point_hub(point) == NULL || started_current() == NULL)
+        return point_original(point, module, args, count, NULL);
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    PyObject *before = point_original(point, module, args, count, NULL);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    return before;
 }
 
 /* A signalfd for signals that the original has accepted. -1: there is none to be had. */
