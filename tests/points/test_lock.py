@@ -306,3 +306,52 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     )
     assert out == "7\n"
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_trying_for_a_lock_again_and_again_lets_its_holder_go_on(kind: str) -> None:
+    out = output_of(
+        f"""
+import threading, time
+from gossamer import _core
+lock = threading.{kind}()
+held = []
+
+def hold():
+    with lock:
+        held.append(True)
+        time.sleep(0.02)
+
+holder = _core.spawn(hold)
+while not held:
+    time.sleep(0)
+tries = 0
+while not lock.acquire(blocking=False):
+    tries += 1
+lock.release()
+print(tries > 0, holder.ready() or holder.join())
+""",
+        seconds=30,
+    )
+    assert out.startswith("True ")
+
+
+def test_a_lock_that_is_tried_for_on_the_hub_greenlet_is_refused_at_once() -> None:
+    out = output_of(
+        """
+import threading, time
+from gossamer import _core
+lock, results = threading.Lock(), []
+lock.acquire()
+
+def callback():
+    end = time.monotonic() + 0.05
+    while time.monotonic() < end:
+        results.append(lock.acquire(blocking=False))
+
+_core.get_hub().run_callback(callback)
+time.sleep(0.1)
+print(set(results))
+"""
+    )
+    assert out == "{False}\n"

@@ -140,6 +140,8 @@ point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject 
     if (hub == NULL || !acquire_arguments(args, count, names, &blocking, &deadline))
         return point_original(&lock_points[0], self, args, count, names);
     int taken = blocking ? lock_acquire_green(hub, self, deadline) : lock_try(self);
+    if (!blocking && !taken && hub_give_way(hub) < 0)
+        return NULL;
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 

@@ -132,6 +132,8 @@ point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject 
         Py_RETURN_TRUE;
     }
     int taken = blocking ? rlock_acquire_green(hub, self, deadline) : rlock_try(self);
+    if (!blocking && !taken && hub_give_way(hub) < 0)
+        return NULL;
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 

@@ -135,18 +135,6 @@ deadline_in(int64_t nanoseconds)
     return __builtin_add_overflow(clock_now(), nanoseconds, &deadline) ? INT64_MAX : deadline;
 }
 
-/* Returns -1 with an exception set. */
-static int
-let_others_run(struct hub *hub)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    int64_t nanoseconds = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    if (nanoseconds - hub->polled_at < POLL_NANOSECONDS || hub->thread->current == hub->home)
-        return 0;
-    return hub_pause(hub, 0) < 0 ? -1 : 0;
-}
-
 /* ---- epoll objects ---- */
 
 static bool
@@ -222,7 +210,7 @@ point_epoll_poll(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObje
     PyObject *values[2];
     if (hub == NULL || !epoll_arguments(args, count, names, values))
         return point_original(point, self, args, count, names);
-    if (let_others_run(hub) < 0)
+    if (hub_give_way(hub) < 0)
         return NULL;
     int64_t nanoseconds = time_to_wait(values[0], &epoll_timing);
     if (nanoseconds == 0)
@@ -455,7 +443,7 @@ point_poll(PyObject *self, PyObject *const *args, Py_ssize_t count)
     struct hub *hub = point_hub(point);
     if (hub == NULL || count > 1)
         return point_original(point, self, args, count, NULL);
-    if (let_others_run(hub) < 0)
+    if (hub_give_way(hub) < 0)
         return NULL;
     int64_t nanoseconds = time_to_wait(count > 0 ? args[0] : NULL, &poll_timing);
     if (nanoseconds == 0)
@@ -579,7 +567,7 @@ point_select(PyObject *module, PyObject *const *args, Py_ssize_t count)
     struct hub *hub = point_hub(point);
     if (hub == NULL || count < 3 || count > 4)
         return point_original(point, module, args, count, NULL);
-    if (let_others_run(hub) < 0)
+    if (hub_give_way(hub) < 0)
         return NULL;
     int64_t nanoseconds = time_to_wait(count > 3 ? args[3] : NULL, &select_timing);
     if (nanoseconds == 0)

@@ -167,11 +167,16 @@ int hub_prepare_deadline(struct hub *hub, int64_t when);
    set: an interrupt, or what was thrown or switched in by somebody who did not wait for an answer. */
 int hub_park(struct hub *hub);
 
+/* The same for hub.switch(): whoever switches in brings the answer. */
+PyObject *hub_park_for_value(struct hub *hub);
+
 /* Parks the current fiber for so many seconds; 0: until everybody who is ready has had a turn. */
 int hub_pause(struct hub *hub, double seconds);
 
-/* The same for hub.switch(): whoever switches in brings the answer. */
-PyObject *hub_park_for_value(struct hub *hub);
+/* For calls that do not wait and may be repeated until something has happened: everybody who is ready has a
+   turn if the poller was not asked for POLL_NANOSECONDS. Not on the hub greenlet. Returns -1 with an
+   exception set. */
+int hub_give_way(struct hub *hub);
 
 /* Parks the current fiber until nothing is left that could make anybody ready, or the deadline. Outcome, or -1. */
 int hub_join(struct hub *hub, int64_t deadline);

@@ -132,12 +132,18 @@ hub_interrupt(struct fiber *fiber, PyObject *exception)
 
 /* ---- who runs next ---- */
 
-static bool
-time_to_poll(struct hub *hub)
+static int64_t
+coarse_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    int64_t nanoseconds = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool
+time_to_poll(struct hub *hub)
+{
+    int64_t nanoseconds = coarse_now();
     if (--hub->turns > 0 && nanoseconds - hub->polled_at < POLL_NANOSECONDS)
         return false;
     hub->polled_at = nanoseconds;
@@ -383,4 +389,12 @@ hub_pause(struct hub *hub, double seconds)
         hub_make_ready(hub, (ring_entry)hub->thread->current);
     }
     return hub_park(hub);
+}
+
+int
+hub_give_way(struct hub *hub)
+{
+    if (coarse_now() - hub->polled_at < POLL_NANOSECONDS || hub->thread->current == hub->home)
+        return 0;
+    return hub_pause(hub, 0) < 0 ? -1 : 0;
 }
