@@ -5,9 +5,9 @@
 Without --python it looks for CPython 3.11 to 3.15, one of each: the entries of the environment variable
 GOSSAMER_PYTHONS (separated like PATH), then python3.X on PATH, then pyenv's versions (the newest patch release), then
 python3.X behind each --prefix: a command such as `chroot FOLDER` or `docker exec NAME` that runs the command given
-after it in a place that sees this tree under the same path. It says which versions it did not find. COMMAND is split
-like a shell's: an interpreter, possibly behind a prefix. With --python only those run: a debug, free-threaded or
-AddressSanitizer build.
+after it in a place that sees this tree under the same path. It says which versions, and which kinds of builds, it did
+not find. COMMAND is split like a shell's: an interpreter, possibly behind a prefix. With --python only those run: a
+debug, free-threaded or AddressSanitizer build.
 
 Each interpreter gets environments of its own below .matrix/ (made by tools/environment.py) and runs the suite in each
 mode:
@@ -122,6 +122,10 @@ MODES = {
 }
 
 
+# What finds errors that no release build shows, and has no name of its own to be looked for by.
+KINDS = {"debug": "with --with-pydebug", "address_sanitizer": "with --with-address-sanitizer"}
+
+
 class Unusable(Exception):
     """An interpreter or an option cannot be used; the message says why and what to do."""
 
@@ -171,6 +175,11 @@ def discover(prefixes: Iterable[Sequence[str]]) -> tuple[list[Interpreter], list
                 break
         else:
             lacking.append(f"CPython 3.{minor}: {problem}")
+    lacking += (
+        f"a CPython built {how}: name one in GOSSAMER_PYTHONS"
+        for kind, how in KINDS.items()
+        if not any(getattr(interpreter, kind) for interpreter in found.values())
+    )
     return sorted(found.values(), key=lambda interpreter: interpreter.minor), lacking
 
 
@@ -239,7 +248,7 @@ def commands(
     arguments = [f"--setup-arg={argument}" for argument in mode.setup_arguments]
     # gevent has wheels for release builds only.
     groups = ["test"] if interpreter.debug or interpreter.free_threaded else ["test", "gevent"]
-    arguments += [f"--group={group}" for group in groups]
+    arguments = [*(f"--group={group}" for group in groups), *arguments]
     make = [interpreter.command[-1], str(ROOT / "tools" / "environment.py"), str(home), *arguments]
     yield make, dict(SANITIZER_OPTIONS)
     suite = [str(home / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider", *SLOW, *pytest_arguments]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import gossamer
-from gossamer import Timeout, getcurrent, iwait, joinall, sleep, spawn, spawn_later, wait
+from gossamer import Timeout, getcurrent, iwait, joinall, sleep, spawn, wait
 from gossamer.event import AsyncResult, Event
 from tests.support.children import output_of
 from tests.support.runtime import reported

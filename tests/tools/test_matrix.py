@@ -112,6 +112,16 @@ def test_versions_that_are_lacking_are_named_with_the_reason(
     assert "CPython 3.11:" not in said
 
 
+def test_builds_that_are_lacking_are_named(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GOSSAMER_PYTHONS", str(machine.add(machine.elsewhere / "debug", "3.13.0", debug=True)))
+    assert matrix.main(["--mode", "plain"]) == 0
+    said = capsys.readouterr().out
+    assert "not here: a CPython built with --with-address-sanitizer" in said
+    assert "--with-pydebug" not in said
+
+
 def test_a_machine_without_any_cpython_is_an_error(machine: Machine) -> None:
     assert matrix.main([]) == 2
 
@@ -169,7 +179,7 @@ def test_sanitizers_are_built_apart_and_preloaded(machine: Machine, monkeypatch:
     machine.on_path("3.11.1")
     assert matrix.main(["--mode", "sanitizers"]) == 0
     log = machine.log.read_text()
-    assert "3.11.1-sanitized --group=test --setup-arg=-Db_sanitize=address,undefined" in log
+    assert "3.11.1-sanitized --group=test --group=gevent --setup-arg=-Db_sanitize=address,undefined" in log
     assert "LD_PRELOAD=\n" in log
     assert "PYTHONMALLOC=malloc\n" in log
 
