@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import document, report
+from bench import document, readme, report
 from bench.machine import Machine
 from bench.model import NotRun, Row
 from bench.pairs import QUICK, THOROUGH, Effort, measure
@@ -26,7 +26,8 @@ TOPICS = (
     "bench.echo",
     "bench.wsgi",
 )
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+ROOT = Path(__file__).parent.parent
+PAGE, README = ROOT / "docs" / "performance.md", ROOT / "README.md"
 
 
 def main(arguments: Sequence[str] | None = None, topics: Sequence[str] = TOPICS, thorough: Effort = THOROUGH) -> int:
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None, topics: Sequence[str] = TOPICS,
         options.json.write_text(json.dumps(report.plain(machine, date, outcomes), indent=1) + "\n")
     if options.write:
         document.write(options.write, document.section(machine, date, outcomes))
+        if options.write == PAGE:
+            readme.write(README, PAGE.read_text())
     return 1 if any(isinstance(outcome, NotRun) and outcome.failed for outcome in outcomes) else 0
 
 
@@ -73,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="?",
         const=PAGE,
-        help="put the table into this page (docs/performance.md), into the section of this CPython version",
+        help="put the table into this page (docs/performance.md), into the section of this CPython version; "
+        "with no FILE, its main figures into README.md too",
     )
     return parser
 

@@ -146,7 +146,7 @@ def _parked(gossamer: ModuleType, count: int) -> None:
 def _row(name: str, workload: str, factor: float) -> Row:
     path = f"{__name__}:{workload}"
     many, few = (Side(f"with {count:,}", path, "gossamer", {"count": count}) for count in (MANY, FEW))
-    return Row(name, "ns", many, few, (CostAtMost(factor),), 1_000_000_000)
+    return Row(name, "ns", many, few, (CostAtMost(factor),), 500_000_000)
 
 
 def rows(parked: int) -> list[Row]:

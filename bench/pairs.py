@@ -33,7 +33,7 @@ class Effort:
     sample: float
 
 
-THOROUGH = Effort(processes=5, pairs=9, sample=0.02)
+THOROUGH = Effort(processes=3, pairs=7, sample=0.02)
 QUICK = Effort(processes=1, pairs=5, sample=0.005)
 
 

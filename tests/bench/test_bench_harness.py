@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("tabulate", reason="the benchmarks' tables are made by tabulate, which is not installed here")
 
-from bench import document, solo
+from bench import document, readme, report, solo
 from bench.__main__ import TOPICS, main
 from bench.machine import Machine
 from bench.pairs import Effort
@@ -132,6 +132,41 @@ def test_a_run_replaces_the_section_of_its_version_and_leaves_the_others(tmp_pat
             section_of("3.14.0, debug build", "four"),
         ]
     )
+
+
+def test_the_readme_has_the_main_figures_of_each_version_and_marks_what_is_not_reached(tmp_path: Path) -> None:
+    heads = " | ".join(report.HEADINGS)
+    page = "\n".join(
+        f"""
+## CPython {version}
+
+2026-11-25. P, 2 cores.
+
+| {heads} |
+|---|
+| switch round trip | ns | 50.0 (40.0 to 60.0) | greenlet | 400 (390 to 410) | 8.00x (7.00 to 9.00) | 50 | 400 | 8.00x (7.00 to 9.00) | 7x, 9x | yes, no |
+| message of a TCP echo, 1,000 connections: Go | us | 9.00 (8.00 to 9.90) | Go | 8.00 (7.00 to 9.00) | 0.90x (0.80 to 1.00) | 4.00 | 6.00 | 1.50x (1.40 to 1.60) | CPU at most 1 times | yes |
+"""  # noqa: E501
+        for version in ("3.11.7", "3.12.1", "3.13.0")
+    )
+    target = tmp_path / "README.md"
+    target.write_text(f"before\n{readme.BEGIN}old\n{readme.END}after\n")
+    readme.write(target, page)
+    text = target.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "3.12" not in text
+    switching = ["50.0 ns", "400 ns", "8.00x, **not 9x**"]
+    assert cells_of(text, "switch round trip", "|") == ["switch round trip", *switching, *switching]
+    echo = ["4.00 us CPU", "6.00 us CPU", "1.50x CPU"]
+    assert cells_of(text, "message of a TCP echo", "|")[1:] == [*echo, *echo]
+
+
+def test_a_readme_without_a_place_for_the_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("nothing")
+    with pytest.raises(ValueError, match="has no lines"):
+        readme.write(tmp_path / "README.md", "")
 
 
 @pytest.mark.parametrize(
