@@ -15,6 +15,7 @@ BEGIN, END = "<!-- measured -->\n", "<!-- end of what is measured -->\n"
 VERSIONS = ("3.11", "3.13")
 ROWS = (
     "switch round trip",
+    "switch round trip, a value handed over",
     "create, run, end",
     "round robin over 400, each under 50 nested C calls",
     "memory of a parked greenlet, 100,000 of them",
@@ -24,6 +25,7 @@ ROWS = (
     "item through the package's own Queue(1)",
     "item through queue.Queue(1)",
     "echo of 64 bytes over socket.socketpair()",
+    "echo of 64 bytes over socket.socketpair(): the kernel's share",
     "message of a TCP echo, 1,000 connections: gevent",
     "message of a TCP echo, 1,000 connections: uvloop",
     "message of a TCP echo, 1,000 connections: Go",
@@ -40,7 +42,7 @@ def table(page: str) -> str:
     """The table of what is in the page; empty if nothing is."""
     measured = [(heading, lines) for version, heading, lines in _sections(page) if version in VERSIONS]
     rows = [
-        [name, *(cell for _, lines in measured for cell in _cells(lines.get(name)))]
+        [_title(name, measured), *(cell for _, lines in measured for cell in _cells(lines.get(name)))]
         for name in ROWS
         if any(name in lines for _, lines in measured)
     ]
@@ -64,7 +66,13 @@ def _sections(page: str) -> Iterator[tuple[str, str, dict[str, Line]]]:
     for match, end in zip(starts, ends, strict=True):
         cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page[match.end() : end].splitlines()]
         lines = [dict(zip(HEADINGS, row, strict=True)) for row in cells if len(row) == len(HEADINGS)]
-        yield match[1], f"{match[1]}{match[2]}, {match[3]}", {line["operation"]: line for line in lines}
+        yield match[1], f"CPython {match[1]}{match[2]}, {match[3]}", {line["operation"]: line for line in lines}
+
+
+def _title(name: str, measured: list[tuple[str, dict[str, Line]]]) -> str:
+    """The name of a row, and whom it compares with."""
+    peer = next(lines[name]["compared with"] for _, lines in measured if name in lines)
+    return name if name.endswith(peer) else f"{name}; {peer}"
 
 
 def _cells(line: Line | None) -> tuple[str, str, str]:

@@ -158,7 +158,7 @@ def test_the_readme_has_the_main_figures_of_each_version_and_marks_what_is_not_r
     assert "old" not in text
     assert "3.12" not in text
     switching = ["50.0 ns", "400 ns", "8.00x, **not 9x**"]
-    assert cells_of(text, "switch round trip", "|") == ["switch round trip", *switching, *switching]
+    assert cells_of(text, "switch round trip", "|") == ["switch round trip; greenlet", *switching, *switching]
     echo = ["4.00 us CPU", "6.00 us CPU", "1.50x CPU"]
     assert cells_of(text, "message of a TCP echo", "|")[1:] == [*echo, *echo]
 
