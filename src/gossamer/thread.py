@@ -5,6 +5,7 @@
 
 import _thread as _home
 from _thread import *  # noqa: F403
+from _thread import _local as local  # noqa: F401 - gevent's name for it
 
 from gossamer._standard_library import rest_of
 

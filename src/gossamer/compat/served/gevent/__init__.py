@@ -61,7 +61,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(submodule)
     if name not in __all__ or not hasattr(gossamer, name):
         raise AttributeError(f"module 'gevent' has no attribute {name!r}")
-    return getattr(gossamer, name)
+    value = globals()[name] = getattr(gossamer, name)
+    return value
 
 
 def __dir__() -> list[str]:
