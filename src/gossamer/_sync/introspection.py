@@ -67,8 +67,10 @@ def format_run_info(
         if thread_stacks:
             lines += _stack_lines(traceback.extract_stack(frame), limit)
     lines += ["*" * 80, "* Greenlets"]
+    wanted = GreenletTree.DEFAULT_DETAILS | {"running_stacks": greenlet_stacks, "running_stack_limit": limit}
+    found = stacks() if greenlet_stacks else {}
     for tree in GreenletTree.forest():
-        lines += tree.format_lines(details={"running_stacks": greenlet_stacks, "running_stack_limit": limit})
+        lines += tree._lines(found, wanted)
     return lines
 
 
@@ -110,7 +112,7 @@ class GreenletTree:
     @classmethod
     def forest(cls) -> list[GreenletTree]:
         """The trees of all threads: their roots are main greenlets, hubs, and greenlets whose starter is gone."""
-        trees = {greenlet: cls(greenlet) for greenlet in stacks()}
+        trees = {greenlet: cls(greenlet) for greenlet, _ in _core.frames()}
         roots = []
         for greenlet, tree in trees.items():
             below = trees.get(_spawner(greenlet))  # type: ignore[arg-type]
@@ -141,7 +143,7 @@ class GreenletTree:
         wanted = dict.fromkeys(self.DEFAULT_DETAILS, False) if details is False else dict(self.DEFAULT_DETAILS)
         if isinstance(details, dict):
             wanted.update(details)
-        return self._lines(stacks(), wanted)
+        return self._lines(stacks() if wanted["running_stacks"] else {}, wanted)
 
     def format(self, details: bool | dict[str, Any] = True) -> str:
         """Return the lines of `format_lines` as one text. details: as there."""
