@@ -47,8 +47,9 @@ enum fiber_state { FRESH, STARTED, DEAD };
 
 /* A stack slice that was copied out: `length` bytes of stack, then `links` FrameLinks. */
 struct copied_slice {
-    size_t capacity;                 /* LUGGAGE: it lies in a stack, of the slot that the word before it points to */
+    uint32_t capacity;               /* LUGGAGE: it lies in a stack, of the slot that the word before it points to */
     uint32_t length, links;
+    uint32_t heads;                  /* of lists that a collection has in it: collection.c */
     char bytes[];
 };
 
@@ -192,6 +193,10 @@ void slice_discard(struct fiber *fiber);
 /* A fiber that starts in an occupied slot begins as a copied-out slice of `length` bytes: returns
    where to write them, NULL with MemoryError set. */
 char *slice_new(struct fiber *fiber, size_t length);
+
+/* ---- collection.c: what a garbage collection that is parked in a slice needs when that is copied ---- */
+void collection_copied_out(struct fiber *fiber);
+void collection_copied_in(struct fiber *fiber);
 
 /* Copies out whoever is in the slot. Returns -1, without an exception, when there is no memory. */
 int occupant_copy_out(struct slot *slot);

@@ -44,7 +44,8 @@ copy_resize(struct fiber *fiber, size_t needed)
     fiber->copy = malloc(sizeof *fiber->copy + needed);
     if (fiber->copy == NULL)
         return -1;
-    fiber->copy->capacity = needed;
+    fiber->copy->capacity = (uint32_t)needed;
+    fiber->copy->heads = 0;
     return 0;
 }
 
@@ -73,6 +74,7 @@ room_reserve(struct fiber *fiber, struct slot *carrier)
         return -1;
     fiber->copy->length = (uint32_t)length;
     fiber->copy->links = (uint32_t)links;
+    fiber->copy->heads = 0;
     return 0;
 }
 
@@ -91,6 +93,7 @@ slice_new(struct fiber *fiber, size_t length)
     }
     fiber->copy->length = (uint32_t)length;
     fiber->copy->links = 0;
+    fiber->copy->heads = 0;
     core.copied_out++;
     return fiber->copy->bytes;
 }
@@ -109,6 +112,7 @@ slice_copy_out(struct fiber *fiber)
     }
     stack_forget_poison(fiber->sp, slot->top);
     memcpy(copy->bytes, fiber->sp, copy->length);
+    collection_copied_out(fiber);
     slot->occupant = NULL;
     core.copied_out++;
 }
@@ -120,19 +124,24 @@ slice_copy_in(struct fiber *fiber)
     stack_forget_poison(fiber->sp, fiber->slot->top);
     memcpy(fiber->sp, copy->bytes, copy->length);
     frame_links_mend(links_of(copy), copy->links);
+    collection_copied_in(fiber);
     fiber->slot->occupant = fiber;
     core.copied_out--;
     if (copy->capacity == LUGGAGE)
         slice_discard(fiber);
 }
 
+/* A collection that is given up for good keeps its lists: others are still in them. */
 void
 slice_discard(struct fiber *fiber)
 {
-    if (fiber->copy != NULL && fiber->copy->capacity == LUGGAGE)
-        luggage_give(*carrier_of(fiber->copy));
-    else
-        free(fiber->copy);
+    struct copied_slice *copy = fiber->copy;
+    if (copy != NULL && copy->heads == 0) {
+        if (copy->capacity == LUGGAGE)
+            luggage_give(*carrier_of(copy));
+        else
+            free(copy);
+    }
     fiber->copy = NULL;
 }
 
@@ -156,6 +165,8 @@ occupant_copy_into(struct slot *slot, struct slot *carrier)
         return -1;
     struct copied_slice *copy = occupant->copy;
     slice_copy_out(occupant);
+    if (copy->heads > 0)
+        return 0;                    /* the lists that go through it are written to */
     luggage_pack((char *)carrier_of(copy), (size_t)((char *)(links_of(copy) + copy->links) - (char *)carrier_of(copy)));
     return 0;
 }
