@@ -44,7 +44,7 @@ typedef struct {
     PyObject *socket;                /* weak reference to the socket; NULL: it works on memory */
 } TlsObject;
 
-/* ---- inside _io's objects: the same on every version, and probed ---- */
+/* ---- inside _io's objects: the same on every version but for one bit, and probed ---- */
 
 struct file_layout {
     PyObject_HEAD
@@ -64,11 +64,11 @@ file_is_writable(const struct file_layout *file)
     return file->bits & 0x04;
 }
 
-/* Whether closing it closes the descriptor. */
+/* Whether closing it closes the descriptor. 3.15 has a bit of another meaning before that. */
 static inline bool
 file_owns_descriptor(const struct file_layout *file)
 {
-    return file->bits & 0x40;
+    return file->bits & (PY_VERSION_HEX >= 0x030f0000 ? 0x80 : 0x40);
 }
 
 /* Whether it is known to be; two bits: 1, 0, or -1 as long as nobody has asked. */
