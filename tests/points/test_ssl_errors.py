@@ -98,7 +98,8 @@ def reading_into(end: ssl.SSLSocket) -> None:
 
 
 def writing(end: ssl.SSLSocket) -> None:
-    end.send(bytes(16384))
+    while True:  # where there was no room, the kernel may have made some
+        end.send(bytes(16384))
 
 
 def unwrapping(end: ssl.SSLSocket) -> None:
