@@ -1,4 +1,4 @@
-"""Queues, semaphores and events beside gevent's.
+"""Queues, semaphores, events and locals beside gevent's.
 
 The workloads take the package, `gossamer` or `gevent`, and import its module of the primitive that they measure. What
 the standard library has of the same kind is in bench/stock.py.
@@ -82,6 +82,22 @@ def event_wake(package: ModuleType) -> Operation:
     return _two(package, answer, ask, per_unit=2)
 
 
+def local_attribute(package: ModuleType) -> Operation:
+    """An attribute of a local set, read and deleted by a green thread: three accesses."""
+    it = _module(package, "local").local()
+
+    def use(units: int) -> None:
+        for _ in repeat(None, units):
+            it.x = 1
+            _ = it.x
+            del it.x
+
+    def run(units: int) -> None:
+        package.spawn(use, units).join()
+
+    return Operation(run, per_unit=3)
+
+
 def _module(package: ModuleType, name: str) -> Any:
     return import_module(f"{package.__name__}.{name}")
 
@@ -118,4 +134,5 @@ def rows(parked: int) -> list[Row]:
         Row("semaphore handed to another green thread", "ns", *_pair("hand_over")),
         Row("semaphore acquired and released, uncontended", "ns", *_pair("uncontended")),
         Row("event set while another green thread waits", "ns", *_pair("event_wake")),
+        Row("attribute of a local set, read or deleted", "ns", *_pair("local_attribute")),
     ]
