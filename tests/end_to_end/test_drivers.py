@@ -92,6 +92,9 @@ def test_redis_pipelines_take_turns_at_the_connections_of_a_pool(redis_server: s
     def count(number: int) -> object:
         nonlocal most
         with client.pipeline() as pipeline:
+            pipeline.watch(f"number {number}")  # type: ignore[no-untyped-call]
+            time.sleep(0.001)  # it has a connection since then, while others run
+            pipeline.multi()
             pipeline.incr("counted")
             pipeline.set(f"number {number}", number)
             pipeline.get(f"number {number}")
