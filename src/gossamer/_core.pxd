@@ -41,12 +41,15 @@ cdef extern from "_core/runtime/interface.h":
     bint runtime_interrupt(object greenlet, object exception)
     int runtime_wait_descriptor(int descriptor, bint for_writing, int64_t deadline) except -1
 
-    # Stream sockets of servers (_points/stream.h). Whoever keeps what lies in the buffer copies it before anything waits.
+
+# Stream sockets of servers, after stream_import(). Whoever keeps what lies in the buffer copies it before anything waits.
+cdef extern from "_points/stream.h":
     enum:
         STREAM_EMPTY
 
-    bint runtime_stream_is_plain(object socket)
-    char *runtime_stream_buffer(Py_ssize_t *size) except NULL
-    Py_ssize_t runtime_stream_receive(object socket, char **data, bint may_wait) except -1
-    Py_ssize_t runtime_stream_send(object socket, const iovec *parts, int count) except -1
-    int runtime_stream_wait_writable(object socket) except -1
+    int stream_import() except -1
+    bint stream_is_plain(object socket)
+    char *stream_buffer(Py_ssize_t *size) except NULL
+    Py_ssize_t stream_receive(object socket, char **data, bint may_wait) except -1
+    Py_ssize_t stream_send(object socket, const iovec *parts, int count) except -1
+    int stream_wait_writable(object socket) except -1

@@ -419,5 +419,5 @@ points_ready(PyObject *module)
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (struct point *point = tables[t]; point->module != NULL; point++)
             point->on = !point->off_at_first;
-    return PyModule_AddFunctions(module, functions);
+    return streams_add(module) < 0 ? -1 : PyModule_AddFunctions(module, functions);
 }

@@ -91,6 +91,9 @@ int points_install_module(const char *name);
 /* signal.c: has the signal handlers that exist already wake the hub. Returns -1 with an exception set. */
 int signals_hook_existing(void);
 
+/* Adds the table of functions for the servers' streams: stream.h. */
+int streams_add(PyObject *module);
+
 /* Makes all points and adds to the module: points(), points_switch(), original(). */
 int points_ready(PyObject *module);
 

@@ -7,11 +7,10 @@
 #define GOSSAMER_INTERFACE_PROVIDER
 #include "stream.h"
 #include "socket.h"
-#include "../_core/runtime/interface.h"
 
 #include <errno.h>
 
-int
+static int
 stream_is_plain(PyObject *object)
 {
     if (!is_stock_socket(object))
@@ -21,7 +20,7 @@ stream_is_plain(PyObject *object)
            && (socket->family == AF_INET || socket->family == AF_INET6 || socket->family == AF_UNIX);
 }
 
-char *
+static char *
 stream_buffer(Py_ssize_t *size)
 {
     struct hub *hub = hub_get();
@@ -43,7 +42,7 @@ receive_at_once(const SocketObject *socket, char *buffer)
     return got;
 }
 
-Py_ssize_t
+static Py_ssize_t
 stream_receive(PyObject *object, char **data, int may_wait)
 {
     struct hub *hub = hub_get();
@@ -57,7 +56,7 @@ stream_receive(PyObject *object, char **data, int may_wait)
     return receive(hub, (SocketObject *)object, buffer, RECEIVE_BUFFER_SIZE, 0, &deadline);
 }
 
-Py_ssize_t
+static Py_ssize_t
 stream_send(PyObject *object, const struct iovec *parts, int count)
 {
     const SocketObject *socket = (SocketObject *)object;
@@ -79,10 +78,28 @@ stream_send(PyObject *object, const struct iovec *parts, int count)
     }
 }
 
-int
+static int
 stream_wait_writable(PyObject *object)
 {
     struct hub *hub = hub_get();
     int64_t deadline = INT64_MAX;
     return hub != NULL ? socket_wait(hub, (SocketObject *)object, WRITING, &deadline) : -1;
+}
+
+static const struct stream_interface table = {
+    .size = sizeof table,
+    .is_plain = stream_is_plain,
+    .buffer = stream_buffer,
+    .receive = stream_receive,
+    .send = stream_send,
+    .wait_writable = stream_wait_writable,
+};
+
+int
+streams_add(PyObject *module)
+{
+    PyObject *capsule = PyCapsule_New((void *)&table, STREAM_CAPSULE, NULL);
+    int status = capsule != NULL ? PyModule_AddObjectRef(module, "_streams", capsule) : -1;
+    Py_XDECREF(capsule);
+    return status;
 }

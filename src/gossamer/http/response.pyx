@@ -15,7 +15,7 @@ from libc.string cimport memcmp, memcpy
 from gossamer cimport _core
 from gossamer.http.transport cimport DATE_SIZE, Transport
 
-_core.runtime_import()
+_core.stream_import()
 
 cdef extern from "Python.h":
     int PyUnicode_KIND(object text)
@@ -189,7 +189,7 @@ cdef class Response:
         length: of the whole body if that is known; -1. Raises ClientDisconnected.
         """
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data), room
-        cdef char *buffer = _core.runtime_stream_buffer(&room)
+        cdef char *buffer = _core.stream_buffer(&room)
         cdef char *out = buffer
         if self.status is None:
             raise AssertionError("the application has not called start_response()")

@@ -23,7 +23,7 @@ from gossamer._core cimport iovec
 
 from gossamer.http.errors import ClientDisconnected, Expired
 
-_core.runtime_import()
+_core.stream_import()
 
 cdef extern from "http/head.h":
     void date_write(char *out, time_t when) nogil
@@ -68,7 +68,7 @@ cdef class Transport:
     def __init__(self, Settings settings, socket, bint encrypted):
         self.settings = settings
         self.socket = socket
-        self.plain = not encrypted and _core.runtime_stream_is_plain(socket)
+        self.plain = not encrypted and _core.stream_is_plain(socket)
 
     def __dealloc__(self):
         free(self.held)
@@ -81,7 +81,7 @@ cdef class Transport:
         self.deadline = deadline
         try:
             if self.plain:
-                got = _core.runtime_stream_receive(self.socket, data, True)
+                got = _core.stream_receive(self.socket, data, True)
             else:
                 self.received = self.socket.recv(ENCRYPTED_AT_ONCE)
                 data[0] = PyBytes_AS_STRING(self.received)
@@ -95,7 +95,7 @@ cdef class Transport:
         cdef Py_ssize_t got
         if not self.plain:
             return -1
-        got = _core.runtime_stream_receive(self.socket, data, False)
+        got = _core.stream_receive(self.socket, data, False)
         return -1 if got == _core.STREAM_EMPTY else got
 
     cdef int hold(self, const char *data, Py_ssize_t size) except -1:
@@ -150,7 +150,7 @@ cdef class Transport:
             total += 2
             count += 1
         try:
-            sent = _core.runtime_stream_send(self.socket, parts, count)
+            sent = _core.stream_send(self.socket, parts, count)
         except OSError as error:
             self.broken = True
             raise ClientDisconnected("the client has closed the connection") from error
@@ -173,11 +173,11 @@ cdef class Transport:
                 while at < PyBytes_GET_SIZE(piece):
                     part.iov_base = PyBytes_AS_STRING(piece) + at
                     part.iov_len = PyBytes_GET_SIZE(piece) - at
-                    went = _core.runtime_stream_send(self.socket, &part, 1)
+                    went = _core.stream_send(self.socket, &part, 1)
                     at += went
                     if went == 0:
                         self.deadline = moment(self.settings.stall_time)
-                        _core.runtime_stream_wait_writable(self.socket)
+                        _core.stream_wait_writable(self.socket)
         except (OSError, Expired) as error:
             self.broken = True
             raise disconnected(error) from error

@@ -124,9 +124,6 @@ void hub_leave_others(struct hub *hub);
    then fatal: the entry could not be remembered anywhere else either. */
 void hub_make_ready(struct hub *hub, ring_entry entry);
 
-/* A call of `function(*args)`; takes over nothing. New reference, or NULL with an exception set. */
-CallbackObject *callback_new(PyObject *function, PyObject *args);
-
 /* Makes the call on the hub greenlet and reports what it raises. */
 void callback_run(struct hub *hub, CallbackObject *callback);
 
@@ -139,9 +136,6 @@ void hub_call_soon(struct hub *hub, CallbackObject *callback);
 /* Has the thread end its doomed greenlets soon. Who leaves all switches to the hub makes none that would see to it. */
 void hub_end_doomed(struct hub *hub);
 
-/* Takes a call out of the timer heap, if it is there; true: the caller has the heap's reference. */
-bool callback_timer_stop(CallbackObject *callback);
-
 /* Moves what other threads made ready into the ring. */
 void hub_take_remote(struct hub *hub);
 
@@ -153,6 +147,13 @@ void hub_deliver_to_main(struct hub *hub);
 
 /* What Hub.run() does. Returns NULL with an exception set when something was thrown into it. */
 PyObject *hub_loop(struct hub *hub);
+
+/* ---- callback.c ---- */
+/* A call of `function(*args)`; takes over nothing. New reference, or NULL with an exception set. */
+CallbackObject *callback_new(PyObject *function, PyObject *args);
+
+/* Takes a call out of the timer heap, if it is there; true: the caller has the heap's reference. */
+bool callback_timer_stop(CallbackObject *callback);
 
 /* ---- park.c: the two ways in and out of waiting ---- */
 
@@ -261,6 +262,10 @@ bool threads_may_unpark(Py_ssize_t others);
 void promises_after_fork(void);
 int promises_ready(PyObject *module);
 
+/* ---- hub_type.c ---- */
+/* The hub whose greenlet `object` is. NULL with an exception set when it is none, or not any more. */
+struct hub *hub_of(PyObject *object);
+
 /* ---- runtime_module.c ---- */
 /* A deadline for a timeout in seconds, None for none. Returns -1 with TypeError or ValueError set. */
 int deadline_from(PyObject *timeout, int64_t *deadline);
@@ -270,14 +275,10 @@ int deadline_from(PyObject *timeout, int64_t *deadline);
 int arguments_take(const char *function, const char *const *names, Py_ssize_t known, PyObject *const *args,
                    Py_ssize_t count, PyObject *keywords, PyObject **values);
 
-/* The hub whose greenlet `object` is. NULL with an exception set when it is none, or not any more. */
-struct hub *hub_of(PyObject *object);
-
 int runtime_ready(PyObject *module);
 
 /* ---- timeout.c ---- */
 int timeouts_ready(PyObject *module);
-int green_threads_ready(void);
 
 /* The seconds of a Timeout, or what is no Timeout itself. Borrowed. */
 PyObject *timeout_seconds(PyObject *timeout);

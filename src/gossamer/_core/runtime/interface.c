@@ -2,7 +2,6 @@
 #define GOSSAMER_INTERFACE_PROVIDER
 #include "hub.h"
 #include "interface.h"
-#include "../../_points/stream.h"
 
 static PyObject *
 interface_current(void)
@@ -107,11 +106,6 @@ static const struct runtime_interface table = {
     .call_soon = interface_call_soon,
     .interrupt = interface_interrupt,
     .wait_descriptor = interface_wait_descriptor,
-    .stream_is_plain = stream_is_plain,
-    .stream_buffer = stream_buffer,
-    .stream_receive = stream_receive,
-    .stream_send = stream_send,
-    .stream_wait_writable = stream_wait_writable,
 };
 
 int

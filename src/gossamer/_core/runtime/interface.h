@@ -13,8 +13,6 @@
 
 #include "wait.h"
 
-#include <sys/uio.h>
-
 #define RUNTIME_CAPSULE "gossamer._core._runtime"
 
 struct runtime_interface {
@@ -57,17 +55,7 @@ struct runtime_interface {
 
     /* Waits until a descriptor is ready. UNPARKED, TIMED_OUT, or -1 with an exception set. */
     int (*wait_descriptor)(int descriptor, int for_writing, int64_t deadline);
-
-    /* The stream sockets of servers: see _points/stream.c. */
-    int (*stream_is_plain)(PyObject *socket);
-    char *(*stream_buffer)(Py_ssize_t *size);
-    Py_ssize_t (*stream_receive)(PyObject *socket, char **data, int may_wait);
-    Py_ssize_t (*stream_send)(PyObject *socket, const struct iovec *parts, int count);
-    int (*stream_wait_writable)(PyObject *socket);
 };
-
-/* What stream_receive() answers when nothing is there and it may not wait. */
-#define STREAM_EMPTY (-2)
 
 #define NO_DEADLINE INT64_MAX
 
@@ -75,23 +63,29 @@ struct runtime_interface {
 
 static const struct runtime_interface *runtime;
 
+/* The table behind a capsule of the core, which begins with its size. NULL with an exception set. */
+static inline const void *
+interface_table(const char *attribute, const char *name, size_t size)
+{
+    PyObject *core = PyImport_ImportModule("gossamer._core");
+    PyObject *capsule = core != NULL ? PyObject_GetAttrString(core, attribute) : NULL;
+    Py_XDECREF(core);
+    if (capsule == NULL)
+        return NULL;
+    const size_t *table = (const size_t *)PyCapsule_GetPointer(capsule, name);
+    Py_DECREF(capsule);              /* the module keeps it */
+    if (table == NULL || *table == size)
+        return table;
+    PyErr_SetString(PyExc_ImportError, "gossamer's compiled modules are not of one build; reinstall it");
+    return NULL;
+}
+
 /* Returns -1 with an exception set. */
 static inline int
 runtime_import(void)
 {
-    PyObject *core = PyImport_ImportModule("gossamer._core");
-    PyObject *capsule = core != NULL ? PyObject_GetAttrString(core, "_runtime") : NULL;
-    Py_XDECREF(core);
-    if (capsule == NULL)
-        return -1;
-    runtime = (const struct runtime_interface *)PyCapsule_GetPointer(capsule, RUNTIME_CAPSULE);
-    Py_DECREF(capsule);              /* the module keeps it */
-    if (runtime == NULL)
-        return -1;
-    if (runtime->size == sizeof *runtime)
-        return 0;
-    PyErr_SetString(PyExc_ImportError, "gossamer's compiled modules are not of one build; reinstall it");
-    return -1;
+    runtime = (const struct runtime_interface *)interface_table("_runtime", RUNTIME_CAPSULE, sizeof *runtime);
+    return runtime != NULL ? 0 : -1;
 }
 
 static inline PyObject *
@@ -169,36 +163,6 @@ static inline int
 runtime_wait_descriptor(int descriptor, int for_writing, int64_t deadline)
 {
     return runtime->wait_descriptor(descriptor, for_writing, deadline);
-}
-
-static inline int
-runtime_stream_is_plain(PyObject *socket)
-{
-    return runtime->stream_is_plain(socket);
-}
-
-static inline char *
-runtime_stream_buffer(Py_ssize_t *size)
-{
-    return runtime->stream_buffer(size);
-}
-
-static inline Py_ssize_t
-runtime_stream_receive(PyObject *socket, char **data, int may_wait)
-{
-    return runtime->stream_receive(socket, data, may_wait);
-}
-
-static inline Py_ssize_t
-runtime_stream_send(PyObject *socket, const struct iovec *parts, int count)
-{
-    return runtime->stream_send(socket, parts, count);
-}
-
-static inline int
-runtime_stream_wait_writable(PyObject *socket)
-{
-    return runtime->stream_wait_writable(socket);
 }
 
 #endif
