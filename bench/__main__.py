@@ -22,6 +22,7 @@ TOPICS = (
     "bench.runtime",
     "bench.growth",
     "bench.sync",
+    "bench.watchers",
     "bench.stock",
     "bench.echo",
     "bench.wsgi",

@@ -1,17 +1,22 @@
 """hub.loop: watchers and callbacks with gevent's interface, and the loop driven from outside."""
 
+import errno
+import gc
 import os
 import select
 import signal
+import socket
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gossamer import get_hub, getcurrent, sleep, spawn
+from gossamer import _core, get_hub, getcurrent, sleep, spawn
 from gossamer.core import loop as loop_class
 from gossamer.core import watcher as watcher_class
+from gossamer.switching import error
 from tests.support.children import output_of
 from tests.support.runtime import in_thread, reported, turns, until
 
@@ -95,7 +100,230 @@ def test_a_timer_may_be_stopped_and_started_by_its_callback() -> None:
     assert len(seen) == 3
 
 
+def test_a_timer_that_is_stopped_after_its_time_has_come_does_not_fire() -> None:
+    seen: list[str] = []
+    timer = loop.timer(0)
+    timer.start(seen.append, "timer")
+    get_hub().poll()
+    assert timer.pending
+    timer.stop()
+    assert not timer.pending
+    turns()
+    assert seen == []
+
+
+def test_a_timer_started_anew_after_its_time_has_come_fires_when_the_new_time_has() -> None:
+    seen: list[str] = []
+    timer = loop.timer(0)
+    timer.start(seen.append, "early")
+    get_hub().poll()
+    timer.stop()
+    timer.after = 60
+    timer.start(seen.append, "early")
+    turns()
+    assert seen == []
+    assert timer.active
+    timer.stop()
+
+
+def test_again_without_an_interval_stops_the_timer() -> None:
+    timer = loop.timer(60)
+    timer.start(int)
+    timer.again(int)
+    assert not timer.active
+
+
+def test_a_timer_that_repeats_keeps_to_its_rhythm_however_late_it_is_called() -> None:
+    times: list[float] = []
+    timer = loop.timer(0.001, 60)
+    timer.start(lambda: times.append(timer.at))
+    first = timer.at
+    time.sleep(0.003)
+    until(lambda: times)
+    timer.stop()
+    assert times == [pytest.approx(first + 60, abs=1e-6)]
+
+
+def test_a_timer_that_is_active_lives_without_anybody_knowing_it() -> None:
+    seen: list[int] = []
+    loop.timer(0.001).start(seen.append, 1)
+    gc.collect()
+    until(lambda: seen)
+
+
+@pytest.mark.parametrize("make", [lambda: loop.timer(60), lambda: loop.io(0, 1), lambda: loop.async_()])
+def test_a_watcher_that_was_stopped_is_freed(make: Any) -> None:
+    watcher = make()
+    watcher.start(print, watcher)
+    watcher.stop()
+    known = weakref.ref(watcher)
+    del watcher
+    turns(1)
+    gc.collect()
+    assert known() is None
+
+
+def test_a_watcher_is_started_in_the_thread_of_its_loop_alone() -> None:
+    def start() -> str:
+        with pytest.raises(error) as caught:
+            loop.timer(1).start(int)
+        with pytest.raises(error):
+            loop.io(0, 1).start(int)
+        return str(caught.value)
+
+    assert "another thread" in in_thread(start)
+
+
 # ---- descriptors ----
+
+
+def test_a_watcher_of_both_directions_is_told_which_came() -> None:
+    one, other = socket.socketpair()
+    seen: list[Any] = []
+    watcher = loop.io(one.fileno(), 3)
+    watcher.start(lambda *args: seen.append(args), "x", pass_events=True)
+    until(lambda: seen)
+    assert seen[0] == (2, "x")
+    other.send(b"x")
+    until(lambda: seen[-1] == (3, "x"))
+    watcher.stop()
+    one.close()
+    other.close()
+
+
+def test_what_is_watched_changes_only_while_the_watcher_rests() -> None:
+    reading, writing = os.pipe()
+    seen: list[int] = []
+    watcher = loop.io(reading, 1)
+    watcher.start(seen.append, 1)
+    with pytest.raises(AttributeError, match="fd cannot change"):
+        watcher.fd = writing
+    with pytest.raises(AttributeError, match="events cannot change"):
+        watcher.events = 2
+    watcher.stop()
+    watcher.fd, watcher.events = writing, 2
+    watcher.start(seen.append, 2)
+    until(lambda: seen)
+    watcher.stop()
+    assert set(seen) == {2}
+    os.close(reading)
+    os.close(writing)
+
+
+def test_watchers_and_green_threads_of_one_descriptor_do_not_take_each_others_events() -> None:
+    one, other = socket.socketpair()
+    seen: list[str] = []
+    watchers = [loop.io(one.fileno(), 1) for _ in range(2)]
+    for number, watcher in enumerate(watchers):
+        watcher.start(seen.append, f"watcher {number}")
+    reader = spawn(one.recv, 1)
+    waiter = spawn(_core.wait_read, one.fileno())
+    turns()
+    assert seen == []
+    other.send(b"xy")
+    reader.join(10)
+    waiter.join(10)
+    assert reader.value == b"x"
+    assert waiter.value is True
+    until(lambda: {"watcher 0", "watcher 1"} <= set(seen))
+    watchers[0].stop()
+    seen.clear()
+    until(lambda: len(seen) > 3)
+    assert set(seen) == {"watcher 1"}
+    watchers[1].stop()
+    one.close()
+    other.close()
+
+
+def test_a_regular_file_is_always_ready(tmp_path: Path) -> None:
+    seen: list[int] = []
+    with (tmp_path / "file").open("w") as file, loop.io(file.fileno(), 2) as watcher:
+        watcher.start(seen.append, 1)
+        until(lambda: len(seen) > 2)
+
+
+def test_a_descriptor_that_is_closed_while_it_is_watched_is_told_and_ends_the_watcher() -> None:
+    reading, writing = os.pipe()
+    with reported() as reports:
+        watcher = loop.io(reading, 1)
+        watcher.start(int)
+        turns()
+        os.close(reading)
+        until(lambda: reports)
+    assert reports[0].context is watcher
+    assert isinstance(reports[0].value, OSError)
+    assert reports[0].value.errno == errno.EBADF
+    assert not watcher.active
+    os.close(writing)
+
+
+def test_a_watcher_stopped_after_its_descriptor_was_closed_tells_nothing() -> None:
+    reading, writing = os.pipe()
+    with reported() as reports:
+        watcher = loop.io(reading, 1)
+        watcher.start(int)
+        turns()
+        os.close(reading)
+        watcher.stop()
+        turns()
+    assert reports == []
+    os.close(writing)
+
+
+def test_a_watcher_that_is_ready_all_the_time_lets_others_run() -> None:
+    reading, writing = os.pipe()
+    fired: list[int] = []
+    with loop.io(writing, 2) as watcher:
+        watcher.start(fired.append, 1)
+        sleep(0.005)
+        assert len(fired) > 1
+    os.close(reading)
+    os.close(writing)
+
+
+def test_watchers_live_on_in_a_forked_child_and_end_with_their_thread() -> None:
+    assert (
+        output_of(
+            """
+import gossamer, os, threading
+from gossamer import _core
+
+log = []
+loop = gossamer.get_hub().loop
+reading, writing = os.pipe()
+io, timer = loop.io(reading, 1), loop.timer(0.01)
+io.start(lambda: log.append(os.read(reading, 9)))
+timer.start(log.append, 'timer')
+gossamer.sleep(0)
+pid = os.fork()
+if pid == 0:
+    os.write(writing, b'x')
+    while len(log) < 2:
+        gossamer.sleep(0.001)
+    print(sorted(log, key=str), flush=True)
+    os._exit(0)
+io.stop()
+os.waitpid(pid, 0)
+
+class Told:
+    def __del__(self):
+        print('freed')
+
+def leave():
+    loop = gossamer.get_hub().loop
+    loop.timer(60).start(print, Told())
+    loop.io(0, 1).start(print, Told())
+    loop.timer(0).start(print, Told())
+    gossamer.get_hub().poll()
+
+thread = threading.Thread(target=leave)
+thread.start()
+thread.join()
+print('end')
+"""
+        )
+        == "[b'x', 'timer']\nfreed\nfreed\nfreed\nend\n"
+    )
 
 
 def test_a_descriptor_is_watched_until_it_is_not_ready_any_more() -> None:
@@ -260,16 +488,25 @@ def test_what_a_watchers_callback_raises_is_told_to_the_hub() -> None:
 
 def test_watchers_that_are_active_keep_the_hub_waiting() -> None:
     before = loop.activecnt
-    watchers: list[Any] = [loop.timer(60), loop.async_(), loop.signal(signal.SIGUSR2)]
+    reading, writing = os.pipe()
+    watchers: list[Any] = [loop.timer(60), loop.async_(), loop.signal(signal.SIGUSR2), loop.io(reading, 1)]
     for watcher in watchers:
         watcher.start(int)
+    assert loop.activecnt == before + 2
     assert get_hub().join(timeout=0.001) is False
-    watchers[1].ref = False
-    assert not watchers[1].ref
+    for watcher in watchers:
+        watcher.ref = False
+        assert not watcher.ref
+    assert loop.activecnt == before
+    assert get_hub().join(timeout=10) is True
+    watchers[0].ref = True
+    assert loop.activecnt == before + 1
     for watcher in watchers:
         watcher.stop()
     turns()
     assert loop.activecnt == before
+    os.close(reading)
+    os.close(writing)
 
 
 # ---- driven from outside ----

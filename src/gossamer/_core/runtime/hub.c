@@ -1,6 +1,7 @@
 /* The hub's life, its ring, and the loop of the hub greenlet: see hub.h. */
 #include "hub.h"
 #include "signals.h"
+#include "watch.h"
 #include "../switch/transfer.h"
 
 #include <stdlib.h>
@@ -173,6 +174,11 @@ static void
 entry_drop(ring_entry entry)
 {
     struct fiber *fiber = (struct fiber *)entry;
+    if (entry_is_watch(entry)) {
+        watch_entry_forget(entry_watch(entry));
+        Py_DECREF(entry_watch(entry)->owner);
+        return;
+    }
     if (entry & 1) {
         Py_DECREF((PyObject *)(entry & ~(ring_entry)1));
         return;
@@ -181,14 +187,16 @@ entry_drop(ring_entry entry)
     Py_DECREF(fiber->object);
 }
 
-/* What is still in the timer heap are callbacks: every fiber has been ended or given up before. */
+/* What is still in the timer heap are callbacks and watches: every fiber has been ended or given up before. */
 static void
 timers_drop(struct timers *timers)
 {
     while (timers->count > 0) {
         struct timer *timer = timers->heap[0].timer;
         timers_remove(timers, timer);
-        if (timer->of_fiber)
+        if (timer->owner == TIMER_OF_WATCH)
+            watch_timer_drop(timer);
+        if (timer->owner != TIMER_OF_CALL)
             continue;
         CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
         callback->hub = NULL;
@@ -211,6 +219,7 @@ hub_free(struct thread *thread)
     while (hub->ring.head != hub->ring.tail)
         entry_drop(hub->ring.entries[hub->ring.head++ & hub->ring.mask]);
     timers_drop(&hub->timers);
+    watches_drop(hub);
     poller_close(&hub->poller);
     free(hub->ring.entries);
     free(hub->remote.entries);
@@ -247,18 +256,25 @@ hub_leave_others(struct hub *hub)
 {
     struct ring *ring = &hub->ring;
     hub_take_remote(hub);
-    for (; ring->head != ring->tail; ring->head++)
-        if (!(ring->entries[ring->head & ring->mask] & 1))
-            leave_behind(hub, (struct fiber *)ring->entries[ring->head & ring->mask]);
+    for (; ring->head != ring->tail; ring->head++) {
+        ring_entry entry = ring->entries[ring->head & ring->mask];
+        if (entry_is_watch(entry))
+            watch_entry_forget(entry_watch(entry));
+        else if (!(entry & 1))
+            leave_behind(hub, (struct fiber *)entry);
+    }
     leave_behind(hub, hub->thread->main);
     for (struct fiber *fiber = hub->thread->started; fiber != NULL; fiber = fiber->next)
         leave_behind(hub, fiber);
     while (hub->timers.count > 0) {
         struct timer *timer = hub->timers.heap[0].timer;
         timers_remove(&hub->timers, timer);
-        if (!timer->of_fiber)
+        if (timer->owner == TIMER_OF_WATCH)
+            watch_timer_leave(timer);
+        else if (timer->owner == TIMER_OF_CALL)
             ((CallbackObject *)((char *)timer - offsetof(CallbackObject, timer)))->hub = NULL;
     }
+    watches_leave(hub);
     hub->poller.waiting = 0;
     hub->foreign = 0;
     hub->unreferenced = 0;
@@ -461,6 +477,10 @@ hub_turn(struct hub *hub)
     ring_entry entry = ring->entries[ring->head++ & ring->mask];
     if (!(entry & 1))
         return run_fiber(hub, (struct fiber *)entry);
+    if (entry_is_watch(entry)) {
+        watch_run(hub, entry_watch(entry));
+        return 0;
+    }
     CallbackObject *callback = (CallbackObject *)(entry & ~(ring_entry)1);
     callback_run(hub, callback);
     Py_DECREF(callback);

@@ -29,7 +29,8 @@
 enum { POLL_TURNS = 128 };
 #define POLL_NANOSECONDS 5000000
 
-/* What is in the ring: a fiber, or a CallbackObject with the lowest bit set. Each owns a reference. */
+/* What is in the ring: a fiber, a CallbackObject with the lowest bit set, or a watch with the two lowest. Each owns a
+   reference. */
 typedef uintptr_t ring_entry;
 
 struct ring {

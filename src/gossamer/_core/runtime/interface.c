@@ -79,6 +79,19 @@ interface_call_soon(PyObject *hub_object, PyObject *function, PyObject *args)
     return 0;
 }
 
+static PyObject *
+interface_callback(PyObject *hub_object, PyObject *function, PyObject *args)
+{
+    struct thread *thread = current_thread;
+    bool ours = thread != NULL && thread->hub != NULL && (PyObject *)thread->hub->object == hub_object;
+    struct hub *hub = ours ? thread->hub : hub_of(hub_object);
+    CallbackObject *callback = hub != NULL ? callback_new(function, args) : NULL;
+    if (callback == NULL)
+        return NULL;
+    hub_call_soon(hub, (CallbackObject *)Py_NewRef((PyObject *)callback));
+    return (PyObject *)callback;
+}
+
 static int
 interface_interrupt(PyObject *greenlet, PyObject *exception)
 {
@@ -106,6 +119,12 @@ static const struct runtime_interface table = {
     .call_soon = interface_call_soon,
     .interrupt = interface_interrupt,
     .wait_descriptor = interface_wait_descriptor,
+    .callback = interface_callback,
+    .watch_time = watch_time,
+    .watch_descriptor = watch_descriptor,
+    .watch_stop = watch_stop,
+    .watch_refer = watch_refer,
+    .time_after = deadline_after,
 };
 
 int

@@ -12,6 +12,7 @@
 #define GOSSAMER_INTERFACE_H
 
 #include "wait.h"
+#include "watch.h"
 
 #define RUNTIME_CAPSULE "gossamer._core._runtime"
 
@@ -55,6 +56,18 @@ struct runtime_interface {
 
     /* Waits until a descriptor is ready. UNPARKED, TIMED_OUT, or -1 with an exception set. */
     int (*wait_descriptor)(int descriptor, int for_writing, int64_t deadline);
+
+    /* Has function(*args) called on the hub greenlet, and returns the Callback to stop it. NULL with an exception set. */
+    PyObject *(*callback)(PyObject *hub, PyObject *function, PyObject *args);
+
+    /* Events of time and of descriptors without waiting: see watch.h. */
+    int (*watch_time)(struct watch *watch, PyObject *hub, int64_t when, int referenced);
+    int (*watch_descriptor)(struct watch *watch, PyObject *hub, int descriptor, int events, int referenced);
+    void (*watch_stop)(struct watch *watch);
+    void (*watch_refer)(struct watch *watch, int referenced);
+
+    /* A point in time `seconds` from now, in nanoseconds of CLOCK_MONOTONIC; 0: now. */
+    int64_t (*time_after)(double seconds);
 };
 
 #define NO_DEADLINE INT64_MAX
@@ -163,6 +176,42 @@ static inline int
 runtime_wait_descriptor(int descriptor, int for_writing, int64_t deadline)
 {
     return runtime->wait_descriptor(descriptor, for_writing, deadline);
+}
+
+static inline PyObject *
+runtime_callback(PyObject *hub, PyObject *function, PyObject *args)
+{
+    return runtime->callback(hub, function, args);
+}
+
+static inline int
+runtime_watch_time(struct watch *watch, PyObject *hub, int64_t when, int referenced)
+{
+    return runtime->watch_time(watch, hub, when, referenced);
+}
+
+static inline int
+runtime_watch_descriptor(struct watch *watch, PyObject *hub, int descriptor, int events, int referenced)
+{
+    return runtime->watch_descriptor(watch, hub, descriptor, events, referenced);
+}
+
+static inline void
+runtime_watch_stop(struct watch *watch)
+{
+    runtime->watch_stop(watch);
+}
+
+static inline void
+runtime_watch_refer(struct watch *watch, int referenced)
+{
+    runtime->watch_refer(watch, referenced);
+}
+
+static inline int64_t
+runtime_time_after(double seconds)
+{
+    return runtime->time_after(seconds);
 }
 
 #endif

@@ -91,7 +91,7 @@ hub_prepare_deadline(struct hub *hub, int64_t when)
     struct fiber *self = hub->thread->current;
     if (when == INT64_MAX)
         return 0;
-    self->wait.timer.of_fiber = 1;
+    self->wait.timer.owner = TIMER_OF_FIBER;
     if (timers_add(&hub->timers, &self->wait.timer, when) == 0)
         return 0;
     wait_leave(hub, self);

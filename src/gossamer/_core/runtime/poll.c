@@ -1,6 +1,7 @@
 /* Asking what has become ready: descriptors, timers, what other threads left; sleeping until then. */
 #include "hub.h"
 #include "signals.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -31,6 +32,8 @@ events_take(struct hub *hub, int count)
             else
                 unpark_all(&pollable->waiting[direction], UNPARKED);
         }
+        if (unlikely(pollable->watches != NULL))
+            watches_came(hub, pollable, ready[READING] << READING | ready[WRITING] << WRITING);
     }
 }
 
@@ -42,8 +45,11 @@ timers_take(struct hub *hub)
     int64_t now = clock_now();
     struct timer *timer;
     while ((timer = timers_expired(&hub->timers, now)) != NULL) {
-        if (timer->of_fiber) {
+        if (timer->owner == TIMER_OF_FIBER) {
             hub_unpark((struct fiber *)((char *)timer - offsetof(struct fiber, wait.timer)), TIMED_OUT);
+        }
+        else if (timer->owner == TIMER_OF_WATCH) {
+            watch_expired(hub, timer);
         }
         else {
             CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
@@ -134,6 +140,8 @@ void
 hub_poll(struct hub *hub, bool may_sleep)
 {
     hub->polls++;
+    if (unlikely(hub->poller.change_count > 0))
+        watches_arm(hub);
     int count = epoll_wait(hub->poller.epoll, hub->poller.events, EVENTS_A_CALL, 0);
     hub_take_remote(hub);
     if (count <= 0 && may_sleep && hub->ring.head == hub->ring.tail && !hub->attention)
@@ -221,5 +229,6 @@ descriptor_changed(int descriptor, enum wait_outcome outcome)
         pollable_forget(pollable);
         unpark_all(&pollable->waiting[READING], outcome);
         unpark_all(&pollable->waiting[WRITING], outcome);
+        watches_recheck(&thread->hub->poller, descriptor, pollable);
     }
 }

@@ -1,5 +1,6 @@
 /* Registration of descriptors with epoll: see poller.h for the rules. */
 #include "hub.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,10 @@ poller_close(struct poller *poller)
         free(poller->blocks[i]);
     free(poller->blocks);
     free(poller->receive_buffer);
+    free(poller->changes);
     poller->blocks = NULL;
+    poller->changes = NULL;
+    poller->change_count = poller->changes_capacity = 0;
     poller->receive_buffer = NULL;
     poller->block_count = 0;
 }
@@ -129,9 +133,9 @@ register_again(struct poller *poller, int descriptor, struct pollable *pollable,
 }
 
 int
-poller_arm(struct poller *poller, int descriptor, struct pollable *pollable, enum direction direction)
+poller_arm_all(struct poller *poller, int descriptor, struct pollable *pollable, unsigned directions)
 {
-    unsigned directions = pollable->registered | 1u << direction;
+    directions |= pollable->registered;
     if (register_again(poller, descriptor, pollable, directions) == 0) {
         pollable->registered = (uint8_t)directions;
         return 1;
@@ -141,6 +145,12 @@ poller_arm(struct poller *poller, int descriptor, struct pollable *pollable, enu
         return 0;
     PyErr_SetFromErrno(PyExc_OSError);
     return -1;
+}
+
+int
+poller_arm(struct poller *poller, int descriptor, struct pollable *pollable, enum direction direction)
+{
+    return poller_arm_all(poller, descriptor, pollable, 1u << direction);
 }
 
 void
@@ -157,6 +167,7 @@ static void
 register_in_child(struct poller *poller, int descriptor, struct pollable *pollable)
 {
     pollable->registered = 0;
+    watches_recheck(poller, descriptor, pollable);
     for (int direction = READING; direction <= WRITING; direction++) {
         struct wait_queue *queue = &pollable->waiting[direction];
         if (queue->first == NULL || poller_arm(poller, descriptor, pollable, direction) == 1)

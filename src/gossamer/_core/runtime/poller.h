@@ -30,11 +30,13 @@ enum direction { READING, WRITING };
 
 struct pollable {
     struct wait_queue waiting[2];    /* by enum direction */
+    struct watch *watches;           /* those of this descriptor: watch.h */
     uint32_t generation;
     uint8_t registered;              /* bits by enum direction: what epoll reports */
     bool owned;                      /* a socket's */
     bool ready[2];                   /* owned: an edge came that nobody has used up yet */
     bool short_means_empty;          /* owned: a read that got less than it asked for left nothing */
+    bool changed;                    /* stands in the poller's list of changes */
 };
 
 enum { POLLABLES_A_BLOCK = 256, EVENTS_A_CALL = 512, RECEIVE_BUFFER_SIZE = 256 * 1024 };
@@ -45,7 +47,10 @@ struct poller {
     struct pollable **blocks;        /* addresses stay: wait queues are pointed to */
     int block_count;
     char *receive_buffer;                   /* RECEIVE_BUFFER_SIZE bytes that nobody keeps across a park; or NULL */
-    Py_ssize_t waiting;              /* fibers in all the wait queues */
+    Py_ssize_t waiting;              /* fibers in all the wait queues, and watches that somebody counts on */
+    int *changes;                    /* descriptors that watches want to have armed before the next poll */
+    int change_count, changes_capacity;
+    int watched;                     /* watches of all descriptors */
     struct epoll_event events[EVENTS_A_CALL];
 };
 
@@ -84,6 +89,9 @@ char *poller_receive_buffer(struct poller *poller);
 /* To be called before waiting for a descriptor that is not owned. Returns 1 when registered: an edge will
    come; 0 when the descriptor is of a kind that is always ready; -1 with OSError set. */
 int poller_arm(struct poller *poller, int descriptor, struct pollable *pollable, enum direction direction);
+
+/* The same for several directions at once, the bits of enum direction. */
+int poller_arm_all(struct poller *poller, int descriptor, struct pollable *pollable, unsigned directions);
 
 /* Drops what is known of the number: its file is another one, or about to be. Waiters stay. */
 void pollable_forget(struct pollable *pollable);

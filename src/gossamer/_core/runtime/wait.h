@@ -50,10 +50,13 @@ enum wait_reason {
     FOR_GREEN_THREAD,                /* subject: the one that is joined */
 };
 
-/* Something in the timer heap: part of a fiber's wait, or of a Timer object. */
+/* Whose part a timer is. */
+enum timer_owner { TIMER_OF_CALL, TIMER_OF_FIBER, TIMER_OF_WATCH };
+
+/* Something in the timer heap: part of a CallbackObject, of a fiber's wait, or of a watch. */
 struct timer {
     uint32_t place;                  /* 1 + index in the heap; 0: not in it */
-    uint32_t of_fiber;               /* 1: inside a fiber's wait; 0: inside a TimerObject */
+    uint32_t owner;                  /* enum timer_owner */
 };
 
 struct wait {
