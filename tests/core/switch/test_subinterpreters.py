@@ -68,3 +68,29 @@ print('went on')
 """
     )
     assert out == "45\nwent on\n"
+
+
+@pytest.mark.beyond_greenlet
+def test_interpreters_with_locks_of_their_own_may_call_deeply_at_the_same_time() -> None:
+    # each call of `inner` needs a new chunk of the interpreter's data stack
+    out = output_of(
+        PRELUDE
+        + """
+import threading
+BUSY = '''
+names = " = ".join(f"x{number}" for number in range(1100))
+space = {}
+exec(f"def inner():\\\\n    {names} = 1\\\\n    return x7\\\\n"
+     f"def outer():\\\\n    {names} = 1\\\\n    for _ in range(80000): inner()", space)
+space["outer"]()
+'''
+threads = [threading.Thread(target=run_elsewhere, args=(BUSY,)) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+greenlet(run_elsewhere).switch(BUSY)
+print('went on')
+"""
+    )
+    assert out == "went on\n"

@@ -61,28 +61,51 @@ chunks_above_free(_PyStackChunk *newest, _PyStackChunk *root)
     }
 }
 
+/* The process's, and no GIL guards it: interpreters that have one of their own come here at the same time. Who finds
+   another one inside does without. */
 static struct {
     PyObjectArenaAllocator below;
     void *blocks[CHUNKS_CACHED];
     int count;
+    bool taken;
 } cache;
+
+static bool
+cache_enter(void)
+{
+    return !__atomic_exchange_n(&cache.taken, true, __ATOMIC_ACQUIRE);
+}
+
+static void
+cache_leave(void)
+{
+    __atomic_store_n(&cache.taken, false, __ATOMIC_RELEASE);
+}
 
 static void *
 cache_alloc(void *Py_UNUSED(context), size_t size)
 {
-    if (size == CHUNK_BYTES && cache.count > 0)
-        return cache.blocks[--cache.count];
-    return cache.below.alloc(cache.below.ctx, size);
+    void *block = NULL;
+    if (size == CHUNK_BYTES && cache_enter()) {
+        if (cache.count > 0)
+            block = cache.blocks[--cache.count];
+        cache_leave();
+    }
+    return block != NULL ? block : cache.below.alloc(cache.below.ctx, size);
 }
 
 static void
 cache_free(void *Py_UNUSED(context), void *block, size_t size)
 {
-    if (size == CHUNK_BYTES && cache.count < CHUNKS_CACHED) {
-        cache.blocks[cache.count++] = block;
-        return;
+    bool kept = false;
+    if (size == CHUNK_BYTES && cache_enter()) {
+        kept = cache.count < CHUNKS_CACHED;
+        if (kept)
+            cache.blocks[cache.count++] = block;
+        cache_leave();
     }
-    cache.below.free(cache.below.ctx, block, size);
+    if (!kept)
+        cache.below.free(cache.below.ctx, block, size);
 }
 
 void
