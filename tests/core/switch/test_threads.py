@@ -611,3 +611,32 @@ def test_a_finalizer_that_hands_over_to_another_thread_during_getcurrent_is_harm
     assert getcurrent() is main
     thread.join(patience(60))
     assert not thread.is_alive()
+
+
+def test_a_destructor_at_the_very_end_of_a_thread_finds_no_greenlets_and_leaves_none() -> None:
+    out = output_of("""
+import sys
+import threading
+from gossamer import _core
+from gossamer.switching import getcurrent
+
+sys.unraisablehook = lambda details: print(type(details.exc_value).__name__, details.exc_value)
+local = threading.local()
+
+class Asks:
+    def __del__(self):
+        getcurrent()
+
+def work():
+    getcurrent()
+    local.kept = Asks()
+
+for _ in range(2):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+assert [it for it, _ in _core.frames()] == [getcurrent()]
+""")
+    # later versions drop thread locals first, when there still are greenlets
+    refusals = 2 if sys.version_info < (3, 13) else 0
+    assert out == "RuntimeError greenlets cannot be used any more: the thread is ending\n" * refusals

@@ -14,6 +14,10 @@
 
 __thread struct thread *current_thread __attribute__((tls_model("initial-exec")));
 
+/* The number of the Python thread state whose end has been seen. What is left of its dictionary is still to be dropped,
+   and destructors that run then may ask for greenlets: nobody would notice the end a second time. */
+static __thread uint64_t ended_state;
+
 static const char capsule_name[] = "gossamer._core.thread";
 
 static void
@@ -86,8 +90,10 @@ thread_end(struct thread *thread)
         hub_free(thread);
     slots_return(thread);
     threads_unlink(thread);
-    if (thread == current_thread)
+    if (thread == current_thread) {
         current_thread = NULL;
+        ended_state = PyThreadState_GetID(thread->tstate);
+    }
     struct fiber *main = thread->main;
     main->state = DEAD;
     main->thread = NULL;
@@ -155,6 +161,10 @@ thread_make(void)
 {
     if (interpreter_is_finalizing()) {
         PyErr_SetString(PyExc_RuntimeError, "greenlets cannot be used any more: the interpreter is being finalized");
+        return NULL;
+    }
+    if (PyThreadState_GetID(PyThreadState_Get()) == ended_state) {
+        PyErr_SetString(PyExc_RuntimeError, "greenlets cannot be used any more: the thread is ending");
         return NULL;
     }
     struct thread *thread = calloc(1, sizeof *thread);
