@@ -255,3 +255,14 @@ def test_as_the_timeout_of_a_wait_it_raises_what_it_was_given(name: str) -> None
 @pytest.mark.parametrize("name", ENDS_BY_RESULT)
 def test_as_the_timeout_of_a_wait_that_tells_by_its_result_it_is_like_its_seconds(name: str) -> None:
     assert not ENDS_BY_RESULT[name](Timeout(0.001))
+
+
+def test_deleting_its_seconds_or_its_exception_is_setting_them_to_none() -> None:
+    timeout = Timeout(0.001, LookupError)
+    del timeout.exception
+    assert timeout.exception is None
+    del timeout.seconds
+    assert (timeout.seconds, str(timeout)) == (None, "")
+    assert "seconds=None" in repr(timeout)
+    with timeout:
+        time.sleep(0.01)

@@ -11,7 +11,6 @@
 #include "hub.h"
 
 #include <stddef.h>
-#include <structmember.h>
 
 typedef struct {
     PyBaseExceptionObject base;
@@ -361,13 +360,31 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyMemberDef members[] = {
-    {"seconds", T_OBJECT, offsetof(TimeoutObject, seconds), 0, "Seconds from start() on; None for never."},
-    {"exception", T_OBJECT, offsetof(TimeoutObject, exception), 0, "What is raised instead of the timeout itself."},
-    {NULL, 0, 0, 0, NULL},
-};
+static PyObject **
+place_of(PyObject *self, void *offset)
+{
+    return (PyObject **)((char *)self + (size_t)offset);
+}
+
+static PyObject *
+Timeout_get(PyObject *self, void *offset)
+{
+    return Py_NewRef(*place_of(self, offset));
+}
+
+/* Deleting is setting to None. */
+static int
+Timeout_set(PyObject *self, PyObject *value, void *offset)
+{
+    Py_XSETREF(*place_of(self, offset), Py_NewRef(value != NULL ? value : Py_None));
+    return 0;
+}
 
 static PyGetSetDef attributes[] = {
+    {"seconds", Timeout_get, Timeout_set, "Seconds from start() on; None for never.",
+     (void *)offsetof(TimeoutObject, seconds)},
+    {"exception", Timeout_get, Timeout_set, "What is raised instead of the timeout itself.",
+     (void *)offsetof(TimeoutObject, exception)},
     {"pending", Timeout_get_pending, NULL, "Whether it is started and was neither raised nor cancelled.", NULL},
     {"timer", Timeout_get_timer, NULL, "The hub's callback that raises it.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -398,7 +415,6 @@ static PyTypeObject Timeout_Type = {
     .tp_hash = (hashfunc)hash_of_pointer,
     .tp_richcompare = Timeout_richcompare,
     .tp_methods = methods,
-    .tp_members = members,
     .tp_getset = attributes,
 };
 
