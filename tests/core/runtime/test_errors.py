@@ -204,3 +204,28 @@ in_thread(work)
 """
     )
     assert out == "True True LookupError ('why',) True\n"
+
+
+def test_two_errors_for_the_main_greenlet_are_raised_there_one_after_the_other() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+def exits():
+    raise SystemExit(3)
+
+def breaks():
+    raise KeyboardInterrupt
+
+spawn(exits)
+spawn(breaks)
+seen = []
+while len(seen) < 2:
+    try:
+        sleep(patience(30))
+        break
+    except BaseException as error:
+        seen.append(type(error).__name__)
+print(seen)
+"""
+    )
+    assert out == "['SystemExit', 'KeyboardInterrupt']\n"

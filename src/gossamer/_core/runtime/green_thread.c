@@ -43,6 +43,13 @@ call_run(struct fiber *self)
         return NULL;
     if (self->args == NULL && self->kwargs == NULL)
         return PyObject_CallNoArgs(self->run);
+    /* C functions borrow their arguments from the dictionary: nobody else may change it meanwhile */
+    if (self->kwargs != NULL && Py_REFCNT(self->kwargs) > 1) {
+        PyObject *own = PyDict_Copy(self->kwargs);
+        if (own == NULL)
+            return NULL;
+        Py_SETREF(self->kwargs, own);
+    }
     return PyObject_Call(self->run, self->args != NULL ? self->args : core.empty_tuple, self->kwargs);
 }
 
@@ -182,9 +189,8 @@ hub_of_fiber(const struct fiber *fiber)
     return thread != NULL && thread->hub != NULL ? thread->hub : NULL;
 }
 
-/* It runs, or called somebody who does: once the hub has its turn again. */
-static int
-throw_from_hub(struct hub *hub, GreenletObject *greenlet, PyObject *exception)
+int
+green_thread_throw_later(struct hub *hub, GreenletObject *greenlet, PyObject *exception)
 {
     static PyMethodDef again = {"throw_into", core_throw_into, METH_VARARGS, NULL};
     PyObject *function = PyCFunction_New(&again, NULL);
@@ -217,7 +223,7 @@ green_thread_throw(GreenletObject *greenlet, PyObject *exception)
     if (hub == NULL || fiber == hub->home)
         return 0;
     if (hub->thread != current_thread || hub->thread->current != hub->home || fiber->wait.interrupt != NULL)
-        return throw_from_hub(hub, greenlet, exception);
+        return green_thread_throw_later(hub, greenlet, exception);
     PyObject *result = greenlet_throw_error(greenlet, exception, NULL, NULL);
     Py_XDECREF(result);
     return result != NULL ? 1 : -1;
@@ -242,9 +248,13 @@ int
 green_thread_start(GreenThreadObject *object)
 {
     struct fiber *fiber = object->greenlet.fiber;
-    struct hub *hub = fiber->parent->fiber->thread != NULL ? fiber->parent->fiber->thread->hub : hub_get();
-    if (hub == NULL)
+    struct thread *thread = fiber->parent->fiber->thread;
+    struct hub *hub = likely(thread != NULL) ? thread->hub : hub_get();
+    if (unlikely(hub == NULL)) {
+        if (thread != NULL)
+            PyErr_SetString(core.error, "its parent belongs to a thread without a hub: nobody there would start it");
         return -1;
+    }
     if (fiber->state != FRESH || fiber->wait.state != NOT_WAITING || object->finished)
         return 0;
     if (unlikely(object->starter != NULL))

@@ -316,28 +316,15 @@ callback_run(struct hub *hub, CallbackObject *callback)
     Py_DECREF(args);
 }
 
-/* Have main.throw(exception) called by the hub greenlet. */
-static void
-throw_later(struct hub *hub, struct fiber *main, PyObject *exception)
-{
-    PyObject *throw = PyObject_GetAttrString((PyObject *)main->object, "throw");
-    PyObject *args = throw != NULL ? PyTuple_Pack(1, exception) : NULL;
-    CallbackObject *callback = args != NULL ? callback_new(throw, args) : NULL;
-    if (callback != NULL)
-        hub_call_soon(hub, callback);
-    else
-        PyErr_WriteUnraisable((PyObject *)hub->object);
-    Py_XDECREF(args);
-    Py_XDECREF(throw);
-}
-
+/* One after the other, in the order in which they came. */
 void
 hub_deliver_to_main(struct hub *hub)
 {
     struct fiber *main = hub->thread->main;
     PyObject *exception = PyErr_GetRaisedException();
-    if (!hub_interrupt(main, exception))
-        throw_later(hub, main, exception);
+    bool interrupted = main->wait.interrupt == NULL && hub_interrupt(main, exception);
+    if (!interrupted && green_thread_throw_later(hub, main->object, exception) < 0)
+        PyErr_WriteUnraisable((PyObject *)hub->object);
     Py_DECREF(exception);
 }
 

@@ -252,6 +252,10 @@ void green_thread_fail(struct hub *hub, struct fiber *fiber);
    run. From any thread. 1; 0 when it has ended already; -1 with an exception set. */
 int green_thread_throw(GreenletObject *greenlet, PyObject *exception);
 
+/* The same once the hub has its turn again: for one that runs, called somebody who does, or has something else to raise
+   first. 1, or -1 with an exception set. */
+int green_thread_throw_later(struct hub *hub, GreenletObject *greenlet, PyObject *exception);
+
 PyObject *core_throw_into(PyObject *module, PyObject *args);
 PyObject *core_spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
 
