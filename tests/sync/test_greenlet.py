@@ -361,3 +361,48 @@ def test_it_can_be_referred_to_weakly() -> None:
     it.join()
     del it
     until(lambda: reference() is None)
+
+
+def test_what_it_runs_with_can_be_set_before_its_start_and_not_after() -> None:
+    it = Greenlet(lambda *args, **kwargs: (turns(2), args, kwargs), 1, key=2)
+    it.args, it.kwargs = (3,), {"key": 4}
+    it.start()
+    turns(1)
+    with pytest.raises(AttributeError, match="args cannot be set after the start"):
+        it.args = ()
+    with pytest.raises(AttributeError, match="kwargs cannot be set after the start"):
+        it.kwargs = {}
+    assert it.get(timeout=patience(30))[1:] == ((3,), {"key": 4})
+
+
+def test_its_keyword_arguments_are_its_own_once_it_runs() -> None:
+    given: dict[str, Any] = {"key": ["value"]}
+    seen: list[Any] = []
+    it = Greenlet(lambda **kwargs: (turns(2), seen.append(kwargs)))
+    it.kwargs = given
+    it.start()
+    turns(1)
+    given.clear()
+    it.kwargs.clear()
+    it.get(timeout=patience(30))
+    assert seen == [{"key": ["value"]}]
+
+
+def test_what_a_running_c_function_was_given_stays_alive() -> None:
+    output_of("""
+import gossamer
+import socket
+
+here, there = socket.socketpair()
+it = gossamer.Greenlet(here.sendall, bytes(range(256)) * 20000)
+it.start()
+gossamer.sleep(0)
+try:
+    it.args = ()
+except AttributeError:
+    pass
+received = bytearray()
+while len(received) < 256 * 20000:
+    received += there.recv(1 << 20)
+assert received == bytes(range(256)) * 20000
+""")

@@ -193,10 +193,22 @@ GreenThread_get_args(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(args != NULL ? args : core.empty_tuple);
 }
 
+/* The call that runs borrows what it was given from there. */
+static int
+refuse_started(const struct fiber *fiber, const char *name)
+{
+    if (fiber->state != STARTED)
+        return 0;
+    PyErr_Format(PyExc_AttributeError, "%s cannot be set after the start of the green thread", name);
+    return -1;
+}
+
 static int
 GreenThread_set_args(PyObject *self, PyObject *args, void *Py_UNUSED(closure))
 {
     struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    if (refuse_started(fiber, "args") < 0)
+        return -1;
     if (args == NULL || !PyTuple_Check(args)) {
         PyErr_SetString(PyExc_TypeError, "args must be a tuple");
         return -1;
@@ -208,14 +220,18 @@ GreenThread_set_args(PyObject *self, PyObject *args, void *Py_UNUSED(closure))
 static PyObject *
 GreenThread_get_kwargs(PyObject *self, void *Py_UNUSED(closure))
 {
-    PyObject *kwargs = ((GreenletObject *)self)->fiber->kwargs;
-    return kwargs != NULL ? Py_NewRef(kwargs) : PyDict_New();
+    struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    if (fiber->kwargs == NULL)
+        return PyDict_New();
+    return fiber->state == STARTED ? PyDict_Copy(fiber->kwargs) : Py_NewRef(fiber->kwargs);
 }
 
 static int
 GreenThread_set_kwargs(PyObject *self, PyObject *kwargs, void *Py_UNUSED(closure))
 {
     struct fiber *fiber = ((GreenletObject *)self)->fiber;
+    if (refuse_started(fiber, "kwargs") < 0)
+        return -1;
     if (kwargs == NULL || !PyDict_Check(kwargs)) {
         PyErr_SetString(PyExc_TypeError, "kwargs must be a dict");
         return -1;
@@ -354,9 +370,10 @@ static PyGetSetDef attributes[] = {
     {"value", GreenThread_get_value, NULL, "What its function returned; None before that.", NULL},
     {"exception", GreenThread_get_exception, NULL, "The error that ended it, or None.", NULL},
     {"started", GreenThread_get_started, NULL, "Whether it is to run or runs, and has not ended.", NULL},
-    {"args", GreenThread_get_args, GreenThread_set_args, "What it runs with; () once it has ended.", NULL},
+    {"args", GreenThread_get_args, GreenThread_set_args, "What it runs with, to be set before its start; () once it has ended.",
+     NULL},
     {"kwargs", GreenThread_get_kwargs, GreenThread_set_kwargs,
-     "The keyword arguments that it runs with; {} once it has ended.", NULL},
+     "The keyword arguments that it runs with, to be set before its start; {} once it has ended.", NULL},
     {"_function", GreenThread_get_function, NULL, "What it runs; None once it has ended.", NULL},
     {"_traceback", GreenThread_get_traceback, NULL, "The traceback of `exception` as it was at the end.", NULL},
     {"spawning_greenlet", GreenThread_get_spawner, NULL,
