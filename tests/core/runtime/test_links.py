@@ -1,12 +1,14 @@
 """Links: callables that the hub calls once a green thread has ended."""
 
+import threading
 from functools import partial
 from typing import Any
 
 import pytest
 
-from gossamer._core import GreenThread, WaitQueue, get_hub, getcurrent, sleep, spawn
-from tests.support.runtime import in_thread, joined, reported, turns
+from gossamer import _core, switching
+from gossamer._core import GreenletExit, GreenThread, WaitQueue, get_hub, getcurrent, sleep, spawn
+from tests.support.runtime import beside, in_thread, joined, reported, turns
 
 
 def test_links_are_called_on_the_hub_with_the_green_thread_in_the_order_made() -> None:
@@ -140,3 +142,48 @@ def test_a_link_to_oneself_is_called_after_the_end() -> None:
     joined(spawn(body))
     turns()
     assert seen == [True]
+
+
+def test_a_link_whose_comparison_changes_the_list_is_looked_for_in_what_is_left() -> None:
+    it = spawn(sleep, 0)
+    called: list[GreenThread] = []
+
+    class Equal:
+        def __call__(self, ended: GreenThread) -> None:
+            raise AssertionError("it was taken back")
+
+        def __eq__(self, other: object) -> bool:
+            it.unlink_all()
+            it.rawlink(called.append)
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    it.rawlink(Equal())
+    it.unlink(print)
+    joined(it)
+    turns()
+    assert called == [it]
+
+
+def test_a_green_thread_whose_parent_is_of_a_thread_without_a_hub_is_not_started_but_linked() -> None:
+    elsewhere: list[Any] = []
+    started, go_on = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        elsewhere.append(switching.getcurrent())
+        started.set()
+        go_on.wait()
+
+    with beside(stay):
+        started.wait()
+        seen: list[Any] = []
+        it = GreenThread(int)
+        it.parent = elsewhere[0]
+        with pytest.raises(switching.error, match="without a hub"):
+            it.start()
+        _core.throw_into(it, GreenletExit())
+        it.rawlink(seen.append)
+        turns()
+        assert seen == [it]
+        go_on.set()

@@ -75,9 +75,8 @@ GreenThread_rawlink(PyObject *self, PyObject *callback)
     if (PyList_Append(object->links, callback) < 0)
         return NULL;
     if (object->finished) {
-        struct thread *thread = fiber_thread(object->greenlet.fiber->parent->fiber);
-        struct hub *hub = thread != NULL ? thread->hub : hub_get();
-        if (hub == NULL)
+        struct hub *hub = hub_of_fiber(object->greenlet.fiber->parent->fiber);
+        if (hub == NULL && (hub = hub_get()) == NULL)
             return NULL;
         links_schedule(hub, object);
     }
@@ -91,10 +90,13 @@ GreenThread_unlink(PyObject *self, PyObject *callback)
     for (Py_ssize_t i = object->links_called; object->links != NULL && i < PyList_GET_SIZE(object->links); i++) {
         PyObject *link = Py_NewRef(PyList_GET_ITEM(object->links, i));
         int same = PyObject_RichCompareBool(link, callback, Py_EQ);
+        /* which may have changed the list */
+        bool there = object->links != NULL && i < PyList_GET_SIZE(object->links)
+                     && PyList_GET_ITEM(object->links, i) == link;
         Py_DECREF(link);
         if (same < 0)
             return NULL;
-        if (same)
+        if (same && there)
             return PySequence_DelItem(object->links, i) < 0 ? NULL : Py_NewRef(Py_None);
     }
     Py_RETURN_NONE;
