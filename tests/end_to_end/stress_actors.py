@@ -64,6 +64,7 @@ class World:
         self.begun: list[str] = []
         self.ended: list[str] = []
         self.processes: list[int] = []
+        self.forking: list[int] = []
         self.signals_sent = 0
         self.signals_handled = 0
         self.numbers = iter(range(10**12))
@@ -349,7 +350,7 @@ def start_a_thread(me: Actor) -> None:
 
 def run_a_process(me: Actor) -> None:
     """Run another program, seldom."""
-    if me.random.random() < 0.9:
+    if me.random.random() < 0.9 or me.world.forking:
         return
     me.world.processes.append(me.number)
     try:
@@ -362,13 +363,17 @@ def run_a_process(me: Actor) -> None:
 def fork(me: Actor) -> None:
     """Fork, seldom; the child ends all the green threads that it has, and wait for it.
 
-    Not while somebody feeds a process: he would go on in the child, and feed it once more.
+    Not while somebody feeds a process: he would go on in the child, feed it once more, and read what is the parent's.
+    Nor while somebody else forks: the locks that the standard library takes before a fork may be another thread's, and
+    then os.fork() waits. So it is announced first, and whoever would begin meanwhile lets it be.
     """
-    if me.random.random() < 0.9 or me.world.processes:
+    if me.random.random() < 0.9 or me.world.processes or me.world.forking:
         return
+    me.world.forking.append(me.number)
     child = os.fork()
     if not child:
         end_all_in_a_child(me.world)
+    me.world.forking.remove(me.number)
     _, status = os.waitpid(child, 0)
     assert status == 0, f"the child of a fork ended with {os.waitstatus_to_exitcode(status)}"
 
