@@ -7,9 +7,9 @@
    - The rest is moved as os.read() and os.write() do: see pipe.c.
    - read() without a size and readall() read piece by piece to the end. As with the original, an exception loses
      what was read so far.
-   - A write that is interrupted after a part went out says how much that was, if a buffer asks, and the exception
-     comes with the next piece: otherwise the buffer would write the part again. Whoever writes to a FileIO directly
-     gets the exception, as from os.write().
+   - A write that is interrupted after a part went out says how much that was. If a buffer asks, the exception
+     comes with the next piece: otherwise the buffer would write the part again. For whoever writes to a FileIO directly
+     it is as with os.write().
    - close() ends the waits of those who read or write the same number, before it does anything else: once the number is
      free, another thread may get it.
    - The hub greenlet cannot wait. What it writes blocks its thread, so that a print() in a callback does not fail
@@ -61,6 +61,17 @@ stream_of(const struct hub *hub, PyObject *self, enum direction direction)
     if (lseek(file->descriptor, 0, SEEK_CUR) >= 0)
         file_note_seekable(file);
     return -1;
+}
+
+/* The same, when others had their turn, if it is time for that. Returns -1 with an exception set. */
+static int
+stream_in_turn(struct hub *hub, PyObject *self, enum direction direction, int *descriptor)
+{
+    *descriptor = stream_of(hub, self, direction);
+    int turn = *descriptor >= 0 ? hub_give_way_at_times(hub) : 0;
+    if (turn > 0)
+        *descriptor = stream_of(hub, self, direction);    /* it may be closed by now */
+    return turn < 0 ? -1 : 0;
 }
 
 /* Whether an object for a descriptor looks inside as we believe. Closes the descriptor that it owns. */
@@ -117,7 +128,9 @@ original_read(PyObject *self, Py_ssize_t length)
 static PyObject *
 read_once(struct hub *hub, PyObject *self, Py_ssize_t length)
 {
-    int descriptor = length > 0 && length <= TOO_MUCH ? stream_of(hub, self, READING) : -1;
+    int descriptor = -1;
+    if (length > 0 && length <= TOO_MUCH && stream_in_turn(hub, self, READING, &descriptor) < 0)
+        return NULL;
     if (descriptor < 0)
         return original_read(self, length);
     PyObject *result = PyBytes_FromStringAndSize(NULL, length);
@@ -195,8 +208,10 @@ file_readinto(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject 
 {
     const struct point *point = &file_points[READINTO];
     struct hub *hub = point_hub(point);
-    int descriptor = count == 1 && names == NULL ? stream_of(hub, self, READING) : -1;
+    int descriptor = -1;
     Py_buffer buffer;
+    if (count == 1 && names == NULL && stream_in_turn(hub, self, READING, &descriptor) < 0)
+        return NULL;
     if (descriptor < 0)
         return point_original(point, self, args, count, names);
     if (PyObject_GetBuffer(args[0], &buffer, PyBUF_WRITABLE) < 0) {
@@ -221,7 +236,7 @@ interrupted(struct hub *hub, PyObject *self, Py_ssize_t written)
     if (buffered_postpone(hub, self, exception))
         return PyLong_FromSsize_t(written);
     PyErr_SetRaisedException(exception);
-    return NULL;
+    return point_put_off(hub) ? PyLong_FromSsize_t(written) : NULL;
 }
 
 static PyObject *
@@ -230,8 +245,10 @@ file_write(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *na
     const struct point *point = &file_points[WRITE];
     struct hub *hub = point_hub(point);
     bool may_park = hub != NULL && hub->thread->current != hub->home && count == 1 && names == NULL;
-    int descriptor = may_park ? stream_of(hub, self, WRITING) : -1;
+    int descriptor = -1;
     Py_buffer buffer;
+    if (may_park && stream_in_turn(hub, self, WRITING, &descriptor) < 0)
+        return NULL;
     if (descriptor < 0)
         return point_original(point, self, args, count, names);
     if (buffered_raise_postponed(hub, self) < 0)

@@ -8,7 +8,7 @@
      writes. lseek() costs half of fstat() and fails with ESPIPE for all streams; only the rest needs fstat().
    - On a blocking descriptor the kernel writes all it is given, however long that takes. So here; each piece is
      written as the kernel would: at most PIPE_BUF bytes go into a pipe in one piece or not at all. A fault after some
-     of it was written is the next call's.
+     of it was written is the next call's, and an interrupt the next wait's (point_put_off).
    - On a descriptor with O_NONBLOCK nobody waits: the original says BlockingIOError.
    - What is written to a terminal may block once it accepts anything: it cannot be asked how much.
    - Calls for no bytes at all, and arguments of unusual types, go to the original.
@@ -75,6 +75,17 @@ stream_from(struct hub *hub, PyObject *argument)
 {
     int descriptor = hub != NULL ? int_from(argument) : -1;
     return descriptor >= 0 && !is_storage(descriptor) ? descriptor : -1;
+}
+
+/* The same, when others had their turn, if it is time for that. Returns -1 with an exception set. */
+static int
+stream_in_turn(struct hub *hub, PyObject *argument, int *descriptor)
+{
+    *descriptor = stream_from(hub, argument);
+    int turn = *descriptor >= 0 ? hub_give_way_at_times(hub) : 0;
+    if (turn > 0)
+        *descriptor = stream_from(hub, argument);    /* it may be another file by now */
+    return turn < 0 ? -1 : 0;
 }
 
 /* Whether the original answers without waiting: the descriptor is not to block, or not open for this. */
@@ -174,11 +185,13 @@ pipe_move(struct hub *hub, int descriptor, enum direction direction, void *start
     return stream_move(hub, descriptor, direction, (struct bytes){&vector, 1, (size_t)length}, moved_before);
 }
 
-static Py_ssize_t
-stream_move_one(struct hub *hub, int descriptor, enum direction direction, void *start, Py_ssize_t length)
+/* What a call returns for the bytes that it moved. */
+static PyObject *
+number_moved(struct hub *hub, Py_ssize_t moved, Py_ssize_t moved_before)
 {
-    Py_ssize_t moved_before;
-    return pipe_move(hub, descriptor, direction, start, length, &moved_before);
+    if (moved == FAILED && moved_before > 0 && point_put_off(hub))
+        moved = moved_before;
+    return moved == FAILED ? NULL : PyLong_FromSsize_t(moved);
 }
 
 /* ---- one buffer ---- */
@@ -187,14 +200,15 @@ static PyObject *
 point_read(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     struct hub *hub = point_hub(&pipe_points[READ]);
-    int length = hub != NULL && count == 2 ? int_from(args[1]) : -1;
-    int descriptor = length > 0 && length <= TOO_MUCH ? stream_from(hub, args[0]) : -1;
+    int length = hub != NULL && count == 2 ? int_from(args[1]) : -1, descriptor = -1;
+    if (length > 0 && length <= TOO_MUCH && stream_in_turn(hub, args[0], &descriptor) < 0)
+        return NULL;
     if (descriptor < 0)
         return point_original(&pipe_points[READ], module, args, count, NULL);
     PyObject *result = PyBytes_FromStringAndSize(NULL, length);
     if (result == NULL)
         return NULL;
-    Py_ssize_t moved = stream_move_one(hub, descriptor, READING, PyBytes_AS_STRING(result), length);
+    Py_ssize_t before, moved = pipe_move(hub, descriptor, READING, PyBytes_AS_STRING(result), length, &before);
     if (moved < 0) {
         Py_DECREF(result);
         return moved == FAILED ? NULL : point_original(&pipe_points[READ], module, args, count, NULL);
@@ -208,7 +222,9 @@ static PyObject *
 move_buffer(enum direction direction, const struct point *point, PyObject *const *args, Py_ssize_t count)
 {
     struct hub *hub = point_hub(point);
-    int descriptor = count == 2 ? stream_from(hub, args[0]) : -1;
+    int descriptor = -1;
+    if (count == 2 && stream_in_turn(hub, args[0], &descriptor) < 0)
+        return NULL;
     if (descriptor < 0)
         return point_original(point, NULL, args, count, NULL);
     Py_buffer buffer;
@@ -216,11 +232,11 @@ move_buffer(enum direction direction, const struct point *point, PyObject *const
         PyErr_Clear();               /* the original has words of its own for it */
         return point_original(point, NULL, args, count, NULL);
     }
-    Py_ssize_t moved = stream_move_one(hub, descriptor, direction, buffer.buf, buffer.len);
+    Py_ssize_t before, moved = pipe_move(hub, descriptor, direction, buffer.buf, buffer.len, &before);
     PyBuffer_Release(&buffer);
     if (moved == LEAVE_TO_ORIGINAL)
         return point_original(point, NULL, args, count, NULL);
-    return moved == FAILED ? NULL : PyLong_FromSsize_t(moved);
+    return number_moved(hub, moved, before);
 }
 
 static PyObject *
@@ -240,10 +256,12 @@ point_eventfd_read(PyObject *module, PyObject *const *args, Py_ssize_t count, Py
 {
     const struct point *point = &pipe_points[EVENTFD_READ];
     struct hub *hub = point_hub(point);
-    int descriptor = count == 1 && names == NULL ? stream_from(hub, args[0]) : -1;
+    int descriptor = -1;
+    if (count == 1 && names == NULL && stream_in_turn(hub, args[0], &descriptor) < 0)
+        return NULL;
     uint64_t value;
-    Py_ssize_t moved = descriptor < 0 ? LEAVE_TO_ORIGINAL
-                                      : stream_move_one(hub, descriptor, READING, &value, sizeof value);
+    Py_ssize_t before, moved = descriptor < 0 ? LEAVE_TO_ORIGINAL
+                                              : pipe_move(hub, descriptor, READING, &value, sizeof value, &before);
     if (moved == FAILED)
         return NULL;
     return moved == sizeof value ? PyLong_FromUnsignedLongLong(value)
@@ -305,7 +323,9 @@ static PyObject *
 move_buffers(enum direction direction, const struct point *point, PyObject *const *args, Py_ssize_t count)
 {
     struct hub *hub = point_hub(point);
-    int descriptor = count == 2 && PySequence_Check(args[1]) ? stream_from(hub, args[0]) : -1;
+    int descriptor = -1;
+    if (count == 2 && PySequence_Check(args[1]) && stream_in_turn(hub, args[0], &descriptor) < 0)
+        return NULL;
     Py_ssize_t buffers = descriptor >= 0 ? PySequence_Size(args[1]) : 0;
     if (buffers < 0)
         return NULL;
@@ -315,11 +335,11 @@ move_buffers(enum direction direction, const struct point *point, PyObject *cons
     if (exported_take(&exported, args[1], buffers, direction == READING ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0)
         return NULL;
     struct bytes bytes = {exported.vectors, exported.count, exported.total};
-    Py_ssize_t moved_before, moved = stream_move(hub, descriptor, direction, bytes, &moved_before);
+    Py_ssize_t moved_before = 0, moved = stream_move(hub, descriptor, direction, bytes, &moved_before);
     exported_release(&exported);
     if (moved == LEAVE_TO_ORIGINAL)
         return point_original(point, NULL, args, count, NULL);
-    return moved == FAILED ? NULL : PyLong_FromSsize_t(moved);
+    return number_moved(hub, moved, moved_before);
 }
 
 static PyObject *

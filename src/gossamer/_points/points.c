@@ -43,6 +43,36 @@ current_identity(void)
     return PyThread_get_thread_ident();
 }
 
+/* 1: it will be raised; 0: it is of another kind; -1: an exception is set. */
+static int
+put_off(struct hub *hub, PyObject *exception)
+{
+    int result = timeout_put_off(exception);
+    if (result == 0 && PyErr_GivenExceptionMatches(exception, core.greenlet_exit))
+        result = green_thread_throw(hub->thread->current->object, exception);
+    return result;
+}
+
+bool
+point_put_off(struct hub *hub)
+{
+    if (PyErr_ExceptionMatches(PyExc_OSError)) {
+        PyErr_Clear();
+        return true;
+    }
+    if (hub == NULL)
+        return false;
+    PyObject *exception = PyErr_GetRaisedException();
+    int result = put_off(hub, exception);
+    if (result > 0) {
+        Py_DECREF(exception);
+        return true;
+    }
+    PyErr_Clear();
+    PyErr_SetRaisedException(exception);
+    return false;
+}
+
 /* ---- installing ---- */
 
 static bool

@@ -56,6 +56,14 @@ int socket_wait_a_moment(struct hub *hub, const SocketObject *socket, int64_t *d
 /* The same without a socket: until the descriptor is ready. */
 int wait_natively(int descriptor, enum direction direction, int64_t deadline);
 
+/* Now and then, before a call that may wait, lets the others have a turn. 1 when they may have run, else 0; -1 with an
+   exception set. */
+static inline int
+socket_give_way(struct hub *hub, const SocketObject *socket, int flags)
+{
+    return hub != NULL && likely(may_wait(socket, flags)) ? hub_give_way_at_times(hub) : 0;
+}
+
 /* The next waiter may go on, if there is one and something to go on with. */
 static inline void
 socket_pass_on(struct hub *hub, const SocketObject *socket, enum direction direction)

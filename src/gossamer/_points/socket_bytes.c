@@ -5,6 +5,9 @@
      taken apart by the same conversions here as there.
    - recv() reads into the poller's receive buffer and makes a bytes object of the right size of it. Nobody
      parks while something lies in there.
+   - A send() that waits is interrupted after a part went: the part is what it returns, since its caller would have no
+     way to know, and the interrupt comes at the next wait (point_put_off). So with MSG_WAITALL. sendall() raises: its
+     documentation says that nobody knows then how much went.
    - A Unix stream ends a read where descriptors were passed along, although more may follow. recvmsg()
      tells so, by MSG_CTRUNC, so on these sockets it stands for recv(). */
 #include "socket.h"
@@ -76,6 +79,8 @@ receive_now(const SocketObject *socket, char *buffer, size_t size, int flags, bo
 Py_ssize_t
 receive(struct hub *hub, const SocketObject *socket, char *buffer, Py_ssize_t size, int flags, int64_t *deadline)
 {
+    if (unlikely(socket_give_way(hub, socket, flags) < 0))
+        return -1;
     for (;;) {
         struct pollable *pollable = hub != NULL ? poller_find(&hub->poller, socket->descriptor) : NULL;
         bool empty = pollable != NULL && pollable_is_empty(pollable) && flags == 0 && socket->timeout != 0;
@@ -109,13 +114,12 @@ receive_all(struct hub *hub, const SocketObject *socket, char *buffer, Py_ssize_
     Py_ssize_t total = 0;
     while (total < size) {
         Py_ssize_t got = receive(hub, socket, buffer + total, size - total, flags, &deadline);
-        if (got < 0 && (total == 0 || !PyErr_ExceptionMatches(PyExc_OSError)))
+        if (got < 0 && (total == 0 || !point_put_off(hub)))
             return -1;
         if (got <= 0)
             break;
         total += got;
     }
-    PyErr_Clear();
     return total;
 }
 
@@ -225,6 +229,8 @@ transmit(struct hub *hub, const SocketObject *socket, struct sending sending)
 {
     Py_ssize_t total = 0;
     int64_t deadline = 0;
+    if (unlikely(socket_give_way(hub, socket, sending.flags & MSG_DONTWAIT) < 0))
+        return -1;
     for (;;) {
         Py_ssize_t sent = send(socket->descriptor, sending.data + total, (size_t)(sending.size - total),
                                sending.flags | MSG_DONTWAIT);
@@ -235,7 +241,7 @@ transmit(struct hub *hub, const SocketObject *socket, struct sending sending)
         }
         else if (errno == EAGAIN && may_wait(socket, sending.flags & MSG_DONTWAIT)) {
             if (socket_wait(hub, socket, WRITING, &deadline) < 0)
-                return -1;
+                return total > 0 && !sending.strict && point_put_off(hub) ? total : -1;
         }
         else if (errno != EINTR) {
             if (total > 0 && !sending.strict)

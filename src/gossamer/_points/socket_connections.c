@@ -52,6 +52,8 @@ accept_patiently(struct hub *hub, PyObject *self)
 {
     const SocketObject *socket = (SocketObject *)self;
     int64_t deadline = 0;
+    if (socket_give_way(hub, socket, 0) < 0)
+        return NULL;
     for (;;) {
         struct pollable *pollable = hub != NULL ? poller_find(&hub->poller, socket->descriptor) : NULL;
         if (pollable == NULL || !pollable_is_empty(pollable)) {
@@ -264,6 +266,9 @@ os_sendfile(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject 
     int flags = descriptor >= 0 && may_fill_up(descriptor) ? fcntl(descriptor, F_GETFL) : -1;
     if (flags < 0 || (flags & O_NONBLOCK))
         return point_original(point, module, args, count, names);
+    int turn = hub_give_way_at_times(hub);
+    if (turn != 0)                   /* it may be another file by now */
+        return turn > 0 ? os_sendfile(module, args, count, names) : NULL;
     for (;;) {
         PyObject *result = sendfile_once(module, args, count, names, descriptor, flags);
         if (result != NULL || pending_errno() != EAGAIN)

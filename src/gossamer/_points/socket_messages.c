@@ -120,6 +120,8 @@ call_patiently(struct hub *hub, const struct call *call)
 {
     const SocketObject *socket = (SocketObject *)call->self;
     int64_t deadline = 0, pause = 0;
+    if (socket_give_way(hub, socket, call->flags) < 0)
+        return NULL;
     for (;;) {
         PyObject *result = call_at_once(&socket_points[call->which], call->self, call->args, call->count);
         if (result != NULL || pending_errno() != EAGAIN || !may_wait(socket, call->flags)) {
@@ -203,7 +205,7 @@ send_beyond(struct hub *hub, const struct call *call, PyObject *part, Py_ssize_t
 }
 
 /* After a stream took `result` bytes only of `parts`: the rest. As the kernel's, an error then is not this
-   call's but the next one's. Takes over the reference to `result`. */
+   call's but the next one's, and so is an interrupt. Takes over the reference to `result`. */
 static PyObject *
 send_rest(struct hub *hub, const struct call *call, PyObject *parts, PyObject *result)
 {
@@ -218,9 +220,8 @@ send_rest(struct hub *hub, const struct call *call, PyObject *parts, PyObject *r
         total += sent > 0 ? sent : 0;
     }
     Py_DECREF(sequence);
-    if (sent < 0 && !PyErr_ExceptionMatches(PyExc_OSError))
+    if (sent < 0 && !point_put_off(hub))
         return NULL;
-    PyErr_Clear();
     return PyLong_FromSsize_t(total);
 }
 

@@ -273,6 +273,8 @@ call_patiently(struct call *call)
     bool in_turn = call->which != HANDSHAKE && call->which != SHUTDOWN;
     enum direction direction = call->which == READ ? READING : WRITING;
     PyObject *result = NULL;
+    if (call->hub != NULL && hub_give_way_at_times(call->hub) < 0)
+        return NULL;
     buffer_hold(call, &view);
     if (!in_turn) {
         result = go_on(call);

@@ -137,6 +137,7 @@ hub_make(struct thread *thread)
     hub->thread = thread;
     hub->ring = (struct ring){entries, 63, 0, 0};
     hub->turns = POLL_TURNS;
+    hub->calls = CALLS_A_LOOK;
     pthread_mutex_init(&hub->remote.lock, NULL);
     if (poller_open(&hub->poller) == 0 && (hub->object = home_new(thread)) != NULL) {
         hub->home = hub->object->fiber;

@@ -26,7 +26,7 @@
 
 #include <pthread.h>
 
-enum { POLL_TURNS = 128 };
+enum { POLL_TURNS = 128, CALLS_A_LOOK = 64 };
 #define POLL_NANOSECONDS 5000000
 
 /* What is in the ring: a fiber, a CallbackObject with the lowest bit set, or a watch with the two lowest. Each owns a
@@ -50,6 +50,7 @@ struct hub {
     struct thread *thread;
     struct ring ring;
     int turns;                       /* switches left before the next poll */
+    int calls;                       /* of the kernel, left before one looks whether others wait for a turn */
     bool attention;                  /* something for `home` to see to first */
     bool signals;                    /* a system call was interrupted: run the handlers */
     bool deadlocked;                 /* nothing can end any wait */
@@ -176,9 +177,22 @@ PyObject *hub_park_for_value(struct hub *hub);
 int hub_pause(struct hub *hub, double seconds);
 
 /* For calls that do not wait and may be repeated until something has happened: everybody who is ready has a
-   turn if the poller was not asked for POLL_NANOSECONDS. Not on the hub greenlet. Returns -1 with an
-   exception set. */
+   turn if the poller was not asked for POLL_NANOSECONDS. Not on the hub greenlet. Returns 1 when others may have
+   run, else 0; -1 with an exception set. */
 int hub_give_way(struct hub *hub);
+
+/* The same, once in CALLS_A_LOOK times: before calls of the kernel that may wait and mostly need not. A green thread
+   whose calls all succeed at once never parks, and nobody takes the processor away from it. Before the call, so that an
+   interrupt meanwhile finds nothing moved. A look costs a clock's reading, so many calls a few microseconds each: those
+   who wait do so little longer than POLL_NANOSECONDS. */
+static inline int
+hub_give_way_at_times(struct hub *hub)
+{
+    if (likely(--hub->calls > 0))
+        return 0;
+    hub->calls = CALLS_A_LOOK;
+    return hub_give_way(hub);
+}
 
 /* Parks the current fiber until nothing is left that could make anybody ready, or the deadline. Outcome, or -1. */
 int hub_join(struct hub *hub, int64_t deadline);
@@ -284,6 +298,10 @@ int runtime_ready(PyObject *module);
 
 /* ---- timeout.c ---- */
 int timeouts_ready(PyObject *module);
+
+/* Has a Timeout that ended a wait of the current greenlet raised at its next one instead, unless it is cancelled before.
+   1; 0 when the exception is no Timeout; -1 with an exception set. */
+int timeout_put_off(PyObject *exception);
 
 /* The seconds of a Timeout, or what is no Timeout itself. Borrowed. */
 PyObject *timeout_seconds(PyObject *timeout);

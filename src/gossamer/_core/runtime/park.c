@@ -396,5 +396,5 @@ hub_give_way(struct hub *hub)
 {
     if (coarse_now() - hub->polled_at < POLL_NANOSECONDS || hub->thread->current == hub->home)
         return 0;
-    return hub_pause(hub, 0) < 0 ? -1 : 0;
+    return hub_pause(hub, 0) < 0 ? -1 : 1;
 }

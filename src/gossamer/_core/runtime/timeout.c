@@ -141,6 +141,18 @@ expire(PyObject *Py_UNUSED(module), PyObject *object)
     return thrown >= 0 ? Py_NewRef(Py_None) : NULL;
 }
 
+int
+timeout_put_off(PyObject *exception)
+{
+    if (!PyObject_TypeCheck(exception, &Timeout_Type))
+        return 0;
+    TimeoutObject *timeout = (TimeoutObject *)exception;
+    if (is_pending(timeout))
+        return 0;                    /* started again meanwhile: it counts anew */
+    Py_XSETREF(timeout->greenlet, Py_NewRef((PyObject *)current_thread->current->object));
+    return expire_again(timeout) == 0 ? 1 : -1;
+}
+
 /* ---- making ---- */
 
 static const char *const names[] = {"seconds", "exception", "ref", "priority"};
