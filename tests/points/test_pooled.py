@@ -57,7 +57,7 @@ def outcome(function: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
 def test_all_points_are_installed() -> None:
     names = {name for name, _, kind, on in _core.points() if kind == "waiter" and on}
     assert names >= {
-        "fcntl.flock", "fcntl.lockf", "fcntl.fcntl", "os.system", "os.open", "_io.open", "builtins.input",
+        "fcntl.flock", "fcntl.lockf", "fcntl.fcntl", "os.lockf", "os.system", "os.open", "_io.open", "builtins.input",
     }  # fmt: skip
 
 
@@ -177,6 +177,8 @@ def test_who_does_not_want_to_wait_is_told_at_once(files: list[int]) -> None:
         lambda: fcntl.flock(0, 1 << 40),
         lambda: fcntl.lockf(10_000, fcntl.LOCK_EX),
         lambda: fcntl.lockf(0, 16),
+        lambda: os.lockf(10_000, os.F_LOCK, 0),
+        lambda: os.lockf(0, os.F_LOCK),  # type: ignore[call-arg]
         lambda: fcntl.fcntl(10_000, fcntl.F_SETLKW, WRITE_LOCK),
         lambda: fcntl.fcntl(10_000, fcntl.F_GETFD),
         lambda: fcntl.fcntl(),  # type: ignore[call-overload]

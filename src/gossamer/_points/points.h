@@ -53,7 +53,8 @@ struct point {
 /* Tables end with an entry whose module is NULL. */
 extern struct point deferred_points[], sleep_points[], lock_points[], rlock_points[], condition_points[],
     socket_points[], select_points[], thread_points[], pipe_points[], process_points[], semaphore_points[],
-    signal_points[], ssl_points[], resolve_points[], pooled_points[], sqlite_points[], file_points[], buffered_points[];
+    signal_points[], ssl_points[], resolve_points[], pooled_points[], sqlite_points[], file_points[], buffered_points[],
+    splice_points[];
 
 /* The hub of the calling thread when the point is on and there is one; NULL: call the original. */
 static inline struct hub *

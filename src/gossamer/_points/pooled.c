@@ -1,6 +1,6 @@
 /* Calls that wait for something no descriptor tells of: file locks, opening a FIFO, os.system, input.
 
-   File locks (fcntl.flock, lockf and fcntl with F_SETLKW or F_OFD_SETLKW) are tried again and again, with pauses that
+   File locks (fcntl.flock, fcntl.lockf, os.lockf, fcntl.fcntl with F_SETLKW or F_OFD_SETLKW) are tried again and again, with pauses that
    grow with the time waited for, never longer than LONGEST_PAUSE. A native thread could wait for them in the kernel,
    but could not be called off: it would take the lock for somebody who does not want it any more, on a descriptor that
    may be another file by then, and locks of lockf() die with any descriptor of the file. So an interrupted wait leaves
@@ -21,10 +21,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static PyObject *point_flock(PyObject *module, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_lockf(PyObject *module, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_fcntl(PyObject *module, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_os_lockf(PyObject *module, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_system(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_input(PyObject *module, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_os_open(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
@@ -34,12 +36,13 @@ static PyObject *point_io_open(PyObject *module, PyObject *const *args, Py_ssize
     {.module = module_name, .name = function_name, .function = (PyCFunction)(void (*)(void))ours, \
      .flags = convention, .kind = WAITER, .group = group_name}
 
-enum { FLOCK, LOCKF, FCNTL, SYSTEM, INPUT, OS_OPEN, IO_OPEN };
+enum { FLOCK, LOCKF, FCNTL, OS_LOCKF, SYSTEM, INPUT, OS_OPEN, IO_OPEN };
 
 struct point pooled_points[] = {
     [FLOCK] = POOLED_POINT("fcntl", "flock", point_flock, METH_FASTCALL, "os"),
     [LOCKF] = POOLED_POINT("fcntl", "lockf", point_lockf, METH_FASTCALL, "os"),
     [FCNTL] = POOLED_POINT("fcntl", "fcntl", point_fcntl, METH_FASTCALL, "os"),
+    [OS_LOCKF] = POOLED_POINT("os", "lockf", point_os_lockf, METH_FASTCALL, "os"),
     [SYSTEM] = POOLED_POINT("os", "system", point_system, METH_FASTCALL | METH_KEYWORDS, "os"),
     [INPUT] = POOLED_POINT("builtins", "input", point_input, METH_FASTCALL, "builtins"),
     [OS_OPEN] = POOLED_POINT("os", "open", point_os_open, METH_FASTCALL | METH_KEYWORDS, "os"),
@@ -183,6 +186,17 @@ point_fcntl(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count
         return lock_patiently(hub, point, args, count, F_SETLK);
     if (command == F_OFD_SETLKW)
         return lock_patiently(hub, point, args, count, F_OFD_SETLK);
+    return point_original(point, NULL, args, count, NULL);
+}
+
+/* The C library's lockf(), with commands of its own. */
+static PyObject *
+point_os_lockf(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    const struct point *point = &pooled_points[OS_LOCKF];
+    struct hub *hub = point_hub(point);
+    if (hub != NULL && count == 3 && int_from(args[1]) == F_LOCK)
+        return lock_patiently(hub, point, args, count, F_TLOCK);
     return point_original(point, NULL, args, count, NULL);
 }
 
