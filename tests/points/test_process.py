@@ -525,6 +525,37 @@ print(result == (child, 8 << 8))
     assert out == "True\n"
 
 
+def test_a_fork_waits_for_the_locks_of_its_hooks_while_others_go_on() -> None:
+    assert (
+        output_of(
+            PRELUDE
+            + """
+lock = threading.Lock()
+os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+order = []
+
+def hold():
+    with lock:
+        sleep(0.01)
+        order.append('released')
+
+def fork():
+    child = os.fork()
+    if not child:
+        leave(lambda: lock.acquire(False))
+    order.append('forked')
+    return child
+
+holder, forker = spawn(hold), spawn(fork)
+joined(holder, forker)
+wait_for(forker.value)
+print(order)
+"""
+        )
+        == "['released', 'forked']\n"
+    )
+
+
 def test_a_wait_that_a_forked_child_inherits_ends_there_with_an_error() -> None:
     out = output_of(
         PRELUDE
