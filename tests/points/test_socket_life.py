@@ -310,3 +310,54 @@ def test_interpreter_exit_with_sockets_waited_for_is_quiet() -> None:
         """
     )
     assert out == "end\n"
+
+
+@pytest.mark.parametrize("how", ["os.closerange(3, 4096)", "os.closerange(-5, 4096)", "close_one_by_one()"])
+def test_a_daemon_that_closes_all_descriptors_goes_on(how: str) -> None:
+    out = output_of(
+        PRELUDE
+        + f"""
+import socket
+
+def close_one_by_one():
+    for descriptor in range(3, 4096):
+        try:
+            os.close(descriptor)
+        except OSError:
+            pass
+
+sleep(0.001)
+left, right = socket.socketpair()
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+reader = spawn(right.recv, 1)
+sleep(0.001)
+{how}
+reader.join()
+assert reader.exception.errno == 9, reader.exception
+for end in (left, right):
+    end.detach()
+sleep(0.01)
+here, there = socket.socketpair()
+reader = spawn(there.recv, 1)
+sleep(0.001)
+here.send(b"x")
+reader.join()
+assert reader.value == b"x"
+os._exit(0)
+"""
+    )
+    assert out == ""
+
+
+def test_the_bounds_of_closerange_are_judged_as_ever() -> None:
+    os.closerange(5, 5)
+    os.closerange(7, 3)
+    with pytest.raises(OverflowError):
+        os.closerange(-(2**100), 3)
+    with pytest.raises(OverflowError):
+        os.closerange(3, 2**100)
+    with pytest.raises(TypeError):
+        os.closerange("3", 4)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        os.closerange(3)  # type: ignore[call-arg]

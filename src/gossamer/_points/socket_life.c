@@ -6,9 +6,13 @@
      it, and in the wrapper that Python calls and later types copy. The constructor that was given a
      descriptor shares it with whoever has it, so those who wait for the number only try again.
    - A death is announced before it happens: once the number is free, another thread may get it.
-   - This bookkeeping is done whether the points are switched on or off. */
+   - This bookkeeping is done whether the points are switched on or off.
+   - The descriptors of the hubs themselves are none of the program's. One that closes all there may be, as daemons do,
+     would leave a thread that can neither sleep nor be woken: so they stay open (never across an exec), and closing one
+     of them by its number is told that there is none. */
 #include "socket.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 static initproc original_init;
@@ -123,24 +127,68 @@ descriptor_from(PyObject *const *args, Py_ssize_t count, PyObject *names, Py_ssi
     return overflow == 0 && value >= 0 && value <= INT_MAX ? (int)value : -1;
 }
 
+/* Whether it is what a hub sleeps on, or is woken by. */
+static bool
+is_a_hubs(int descriptor)
+{
+    for (const struct thread *thread = core.threads; thread != NULL; thread = thread->next)
+        if (thread->hub != NULL
+            && (thread->hub->poller.epoll == descriptor || thread->hub->poller.wakeup == descriptor))
+            return true;
+    return false;
+}
+
 PyObject *
 os_close(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     int descriptor = descriptor_from(args, count, names, 0, "fd");
+    if (descriptor >= 0 && is_a_hubs(descriptor))
+        return os_error(EBADF);
     if (descriptor >= 0)
         number_gone(descriptor);
     return point_original(&socket_points[OS_CLOSE], module, args, count, names);
 }
 
-/* No poller and no lent descriptor is beyond this. */
+static int
+greater(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/* No poller, no lent descriptor and none of a hub's is beyond this. */
 static int
 last_known(void)
 {
     int last = lent_last();
-    for (const struct thread *thread = core.threads; thread != NULL; thread = thread->next)
-        if (thread->hub != NULL && thread->hub->poller.block_count * POLLABLES_A_BLOCK > last)
-            last = thread->hub->poller.block_count * POLLABLES_A_BLOCK;
+    for (const struct thread *thread = core.threads; thread != NULL; thread = thread->next) {
+        if (thread->hub == NULL)
+            continue;
+        const struct poller *poller = &thread->hub->poller;
+        last = greater(last, greater(poller->epoll, poller->wakeup));
+        last = greater(last, poller->block_count * POLLABLES_A_BLOCK);
+    }
     return last;
+}
+
+/* Returns -1 with an exception set. */
+static int
+close_between(PyObject *module, int low, int high)
+{
+    PyObject *args[] = {PyLong_FromLong(low), PyLong_FromLong(high)}, *result = NULL;
+    if (args[0] != NULL && args[1] != NULL)
+        result = point_original(&socket_points[OS_CLOSERANGE], module, args, 2, NULL);
+    Py_XDECREF(args[0]);
+    Py_XDECREF(args[1]);
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
+}
+
+static bool
+is_negative(PyObject *argument)
+{
+    int overflow;
+    long value = PyLong_Check(argument) ? PyLong_AsLongAndOverflow(argument, &overflow) : 0;
+    return value < 0 && value >= INT_MIN && overflow == 0;
 }
 
 PyObject *
@@ -148,11 +196,21 @@ os_closerange(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     int low = descriptor_from(args, count, NULL, 0, ""), high = descriptor_from(args, count, NULL, 1, "");
     int last = last_known();
-    if (count == 2 && low < 0 && high > 0 && PyLong_Check(args[0]))
+    if (count == 2 && is_negative(args[0]))
         low = 0;
-    for (int descriptor = low; low >= 0 && descriptor < high && descriptor <= last; descriptor++)
-        number_gone(descriptor);
-    return point_original(&socket_points[OS_CLOSERANGE], module, args, count, NULL);
+    if (count != 2 || low < 0 || high < 0)
+        return point_original(&socket_points[OS_CLOSERANGE], module, args, count, NULL);
+    int from = low;
+    for (int descriptor = low; descriptor < high && descriptor <= last; descriptor++) {
+        if (!is_a_hubs(descriptor)) {
+            number_gone(descriptor);
+            continue;
+        }
+        if (close_between(module, from, descriptor) < 0)
+            return NULL;
+        from = descriptor + 1;
+    }
+    return close_between(module, from, high) == 0 ? Py_NewRef(Py_None) : NULL;
 }
 
 PyObject *
