@@ -553,3 +553,57 @@ print(loop.activecnt, loop.pendingcnt, loop.next_deadline(), loop.iteration > 0,
         )
         == "timer\n0 0 None True True True\n"
     )
+
+
+def test_watchers_that_start_and_stop_between_two_polls_need_no_more_room_than_there_is() -> None:
+    out = output_of("""
+import os
+from gossamer import get_hub, sleep
+
+loop = get_hub().loop
+ends = [os.dup(0) for _ in range(600)]
+for _ in range(3):
+    for descriptor in ends:
+        watcher = loop.io(descriptor, 1)
+        watcher.start(print)
+        watcher.stop()
+    watchers = [loop.io(descriptor, 1) for descriptor in ends]
+    for watcher in watchers:
+        watcher.start(int)
+    for watcher in watchers:
+        watcher.stop()
+    sleep(0.001)
+print("ended")
+""")
+    assert out == "ended\n"
+
+
+def test_an_interval_longer_than_the_clock_goes_fires_once() -> None:
+    fired: list[int] = []
+    timer = loop.timer(0.001, repeat=1e300)
+    timer.start(fired.append, 1)
+    until(lambda: fired)
+    sleep(0.005)
+    timer.stop()
+    assert fired == [1]
+
+
+def test_a_watcher_that_is_told_that_it_rests_while_it_does_not_stands_in_one_place_all_the_same() -> None:
+    fired: list[int] = []
+    timer = loop.timer(0.001)
+    for number in range(3):
+        timer.start(fired.append, number)
+        timer._active = False
+    one, other = os.pipe()
+    reader = loop.io(one, 1)
+    for number in range(3):
+        reader.start(fired.append, 10 + number)
+        reader._active = False
+    os.write(other, b"x")
+    until(lambda: 2 in fired and 12 in fired)
+    reader._active = True
+    reader.stop()
+    turns()
+    assert 0 not in fired
+    os.close(one)
+    os.close(other)

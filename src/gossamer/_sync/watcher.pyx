@@ -22,6 +22,7 @@ from gossamer._sync.waiter import Waiter
 _core.runtime_import()
 
 cdef double NANOSECONDS = 1e9
+cdef double LONGEST_REPEAT = 4e9     # seconds; more is as good as never, and does not fit into the clock's nanoseconds
 
 
 @cython.auto_pickle(False)
@@ -311,8 +312,10 @@ cdef class Timer(Watched):
 
     cdef int64_t next_time(self):
         """One interval after the time before, so that lateness does not add up; now, if that is over."""
-        cdef int64_t when = self.watch.when + <int64_t>(self.repeat * NANOSECONDS)
         cdef int64_t now = _core.runtime_time_after(0)
+        if self.repeat > LONGEST_REPEAT:
+            return _core.NO_DEADLINE
+        cdef int64_t when = self.watch.when + <int64_t>(self.repeat * NANOSECONDS)
         return when if when > now else now
 
 

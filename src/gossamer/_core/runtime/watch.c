@@ -50,6 +50,7 @@ int
 watch_time(struct watch *watch, PyObject *hub_object, int64_t when, int referenced)
 {
     struct hub *hub = hub_here(hub_object);
+    watch_stop(watch);
     if (hub == NULL || timers_add(&hub->timers, &watch->timer, when) < 0)
         return -1;
     watch->timer.owner = TIMER_OF_WATCH;
@@ -94,13 +95,16 @@ watch_timer_drop(struct timer *timer)
 
 /* ---- descriptors ---- */
 
-/* The list has room for every descriptor that is watched, so that noting one needs no memory. */
+/* The list has room for every descriptor that is watched, so that noting one needs no memory. A descriptor that was noted
+   stays there until the next poll, whether or not it is watched any more. */
 static int
 changes_make_room(struct poller *poller)
 {
-    if (poller->watched < poller->changes_capacity)
+    int capacity = poller->changes_capacity;
+    if (poller->watched + poller->change_count < capacity)
         return 0;
-    int capacity = poller->changes_capacity > 0 ? poller->changes_capacity * 2 : 16;
+    while (capacity <= poller->watched + poller->change_count)
+        capacity = capacity > 0 ? capacity * 2 : 16;
     int *changes = realloc(poller->changes, (size_t)capacity * sizeof *changes);
     if (changes == NULL) {
         PyErr_NoMemory();
@@ -127,6 +131,7 @@ watch_descriptor(struct watch *watch, PyObject *hub_object, int descriptor, int 
     struct pollable *pollable = hub != NULL ? poller_get(&hub->poller, descriptor) : NULL;
     if (pollable == NULL || changes_make_room(&hub->poller) < 0)
         return -1;
+    watch_stop(watch);
     watch->hub = hub;
     watch->descriptor = descriptor;
     watch->events = (uint8_t)events;

@@ -43,7 +43,8 @@ struct watch {
     bool unreferenced;               /* while it stands anywhere: no join() of the hub waits for it */
 };
 
-/* Starts a watch that stands nowhere: at `when`, a point in time. -1 with an exception set. */
+/* Starts a watch, which stands nowhere else then: at `when`, a point in time. -1 with an exception set. The caller has a
+   reference to the owner. */
 int watch_time(struct watch *watch, PyObject *hub_object, int64_t when, int referenced);
 
 /* The same for a descriptor and events. */
