@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import pytest
 
 import gossamer
+from gossamer import monkey
 from gossamer._core import get_hub, interrupt, sleep
-from tests.support.runtime import joined, turns
+from tests.support.runtime import joined, turns, until
 
 SIZE = 4_000_000
 """More than any pipe or socket takes at once."""
@@ -148,6 +149,31 @@ def test_who_is_killed_knows_how_much_went_and_ends_at_its_next_wait(writing: Wr
     thread.kill()
     assert isinstance(thread.value, gossamer.GreenletExit)
     assert writing.read_all() == DATA[: went[0]] and 0 < went[0] < SIZE
+
+
+def test_who_writes_on_and_on_is_killed_and_knows_of_every_byte(writing: Writing) -> None:
+    went: list[int] = []
+    received: list[bytes] = []
+    ended: list[bool] = []
+
+    def write() -> None:
+        while True:
+            went.append(writing.write(DATA))
+
+    def drain() -> None:
+        while not ended:
+            received.append(os.read(writing.descriptor, 4096))
+
+    native = monkey.get_original("threading", "Thread")(target=drain, daemon=True)
+    native.start()
+    thread = gossamer.spawn(write)
+    sleep(0.05)
+    thread.kill(timeout=30)
+    assert thread.dead
+    until(lambda: sum(map(len, received)) == sum(went))
+    ended.append(True)
+    writing.write(b"!")
+    native.join()
 
 
 def test_any_other_exception_is_raised_at_once(writing: Writing) -> None:

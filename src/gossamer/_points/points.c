@@ -66,6 +66,9 @@ point_put_off(struct hub *hub)
     int result = put_off(hub, exception);
     if (result > 0) {
         Py_DECREF(exception);
+        /* so that the next call gives way, and meets it, before it moves more */
+        hub->calls = 1;
+        hub->polled_at = 0;
         return true;
     }
     PyErr_Clear();
