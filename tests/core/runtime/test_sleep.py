@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gossamer._core import GreenletExit, WaitQueue, greenlet, interrupt, sleep, spawn
+from tests.support.children import run_child
 from tests.support.runtime import joined, turns
 from tests.support.scale import scaled
 
@@ -148,3 +149,33 @@ def test_an_object_that_waits_while_it_is_asked_for_its_value() -> None:
 
     sleep(Slow())  # type: ignore[arg-type]
     assert WaitQueue().park(timeout=Slow()) is False  # type: ignore[arg-type]
+
+
+def test_a_sandbox_that_refuses_the_newer_call_for_sleeping_gets_the_older_one() -> None:
+    child = run_child("""
+import ctypes
+import struct
+import sys
+import time
+from gossamer._core import sleep
+
+EPOLL_PWAIT2, EPERM = 441, 1
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, ERRNO = 0x7FFF0000, 0x00050000
+program = b"".join(
+    struct.pack("HBBI", *line)
+    for line in [(LOAD, 0, 0, 0), (EQUAL, 0, 1, EPOLL_PWAIT2), (RETURN, 0, 0, ERRNO | EPERM), (RETURN, 0, 0, ALLOW)]
+)
+buffer = ctypes.create_string_buffer(program)
+filter = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addressof(buffer)))
+libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter, 0, 0):
+    sys.exit("this system lets nobody set up a sandbox")
+before = time.monotonic()
+sleep(0.02)
+print(time.monotonic() - before >= 0.02)
+""")
+    if "lets nobody" in child.err:
+        pytest.skip(child.err)
+    assert child.out == "True\n", child.describe()

@@ -73,7 +73,7 @@ other_threads(const struct hub *hub)
 }
 
 /* epoll_wait with a timeout in nanoseconds, INT64_MAX for none. Kernels before 5.11 count milliseconds:
-   rounded up, since nothing may happen before its time. */
+   rounded up, since nothing may happen before its time. Sandboxes that do not know the newer call say EPERM. */
 static int
 epoll_sleep(struct poller *poller, int64_t nanoseconds)
 {
@@ -81,7 +81,7 @@ epoll_sleep(struct poller *poller, int64_t nanoseconds)
     bool endless = nanoseconds == INT64_MAX;
     int count = (int)syscall(SYS_epoll_pwait2, poller->epoll, poller->events, EVENTS_A_CALL,
                              endless ? NULL : &timeout, NULL, (size_t)0);
-    if (count >= 0 || errno != ENOSYS)
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM))
         return count;
     int64_t milliseconds = nanoseconds / 1000000 + (nanoseconds % 1000000 > 0);
     int most = endless ? -1 : milliseconds > INT32_MAX ? INT32_MAX : (int)milliseconds;
