@@ -607,3 +607,18 @@ def test_a_watcher_that_is_told_that_it_rests_while_it_does_not_stands_in_one_pl
     assert 0 not in fired
     os.close(one)
     os.close(other)
+
+
+def test_the_end_of_a_child_that_somebody_else_has_reaped_is_told_all_the_same() -> None:
+    out = output_of("""
+import gossamer, os
+loop = gossamer.get_hub().loop
+pid = os.fork()
+if pid == 0:
+    os._exit(3)
+os.waitpid(pid, 0)
+child = loop.child(pid)
+child.start(lambda: print("told", child.rpid == pid, child.rstatus))
+print(gossamer.wait(timeout=30), child.active)
+""")
+    assert out == "told True 0\nTrue False\n"

@@ -6,6 +6,7 @@ nothing but the next callback ready. Watchers of time and of descriptors are com
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal as signals
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -64,6 +65,8 @@ class Async(Watcher):
 class Child(_Pumped):
     """Fires when a child process has ended, and reaps it: `rpid`, `rstatus` are what os.waitpid() returns.
 
+    Where somebody else has reaped it, it fires all the same, and `rstatus` is 0.
+
     loop: whose. pid: the child's number. trace: has no effect. ref: whether hub.join() waits for it.
     """
 
@@ -81,14 +84,20 @@ class Child(_Pumped):
         self._pumps = (_core.spawn(self._pump),)
 
     def _pump(self) -> None:
+        try:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):  # somebody has taken the status already
+                self._wait_and_reap()
+            self._fire_and_wait()
+        finally:
+            self.stop()
+
+    def _wait_and_reap(self) -> None:
         descriptor = os.pidfd_open(self.pid)
         try:
             _core.wait_read(descriptor)
         finally:
             os.close(descriptor)
         self.rpid, self.rstatus = os.waitpid(self.pid, os.WNOHANG)
-        self._fire_and_wait()
-        self.stop()
 
 
 class Stat(_Pumped):
