@@ -355,3 +355,32 @@ print(set(results))
 """
     )
     assert out == "{False}\n"
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_lock_made_anew_in_a_forked_child_goes_to_the_green_threads_that_wait_for_it(kind: str) -> None:
+    out = output_of(
+        f"""
+import gossamer, os, sys, threading
+lock, taken = threading.{kind}(), []
+
+def hold():
+    lock.acquire()
+    gossamer.sleep(60)
+
+def take(number):
+    with lock:
+        taken.append(number)
+
+gossamer.spawn(hold)
+waiters = [gossamer.spawn(take, number) for number in range(3)]
+gossamer.sleep(0.01)
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+lock._at_fork_reinit()
+gossamer.joinall(waiters)
+print(taken, flush=True)
+os._exit(0)
+"""
+    )
+    assert out == "[0, 1, 2]\n"

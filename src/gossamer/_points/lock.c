@@ -5,7 +5,8 @@
    in whatever thread, and tries again: a native thread or a newcomer may have been faster, and then it
    waits on, ahead of the others.
 
-   Every way to release a lock from Python is a waker: release, release_lock, __exit__. The lock that the
+   Every way to release a lock from Python is a waker: release, release_lock, __exit__; and _at_fork_reinit, by which a
+   forked child makes a new lock of one, where green threads that live on may wait for it. The lock that the
    interpreter itself releases (at the end of a native thread, up to 3.12) is the business of thread.c. */
 #include "locks.h"
 
@@ -13,12 +14,15 @@
 
 static PyObject *point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_release(PyObject *self, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_reinit(PyObject *self, PyObject *ignored);
 
 static bool lock_probe(void);
 
 #define LOCK_POINT(method, ours, convention, sort) \
     {.module = "_thread", .type = "LockType", .name = method, .function = (PyCFunction)(void (*)(void))ours, \
      .flags = convention, .kind = sort, .group = "lock", .probe = lock_probe}
+
+enum { REINIT = 6 };
 
 struct point lock_points[] = {
     LOCK_POINT("acquire", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
@@ -27,6 +31,7 @@ struct point lock_points[] = {
     LOCK_POINT("release", point_release, METH_FASTCALL, WAKER),
     LOCK_POINT("release_lock", point_release, METH_FASTCALL, WAKER),
     LOCK_POINT("__exit__", point_release, METH_FASTCALL, WAKER),
+    [REINIT] = LOCK_POINT("_at_fork_reinit", point_reinit, METH_NOARGS, WAKER),
     {.module = NULL},
 };
 
@@ -161,4 +166,12 @@ point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
     }
     lock_release_green(self);
     Py_RETURN_NONE;
+}
+
+static PyObject *
+point_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *result = point_original_noargs(&lock_points[REINIT], self);
+    parking_lot_unpark(self);
+    return result;
 }

@@ -12,6 +12,7 @@ static PyObject *point_release_save(PyObject *self, PyObject *const *args, Py_ss
 static PyObject *point_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_is_owned(PyObject *self, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_recursion_count(PyObject *self, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_reinit(PyObject *self, PyObject *ignored);
 
 static bool rlock_probe(void);
 
@@ -19,7 +20,7 @@ static bool rlock_probe(void);
     {.module = "_thread", .type = "RLock", .name = method, .function = (PyCFunction)(void (*)(void))ours, \
      .flags = convention, .kind = sort, .group = "lock", .probe = rlock_probe, __VA_ARGS__}
 
-enum { ACQUIRE, ENTER, RELEASE, EXIT, RELEASE_SAVE, ACQUIRE_RESTORE, IS_OWNED, RECURSION_COUNT };
+enum { ACQUIRE, ENTER, RELEASE, EXIT, RELEASE_SAVE, ACQUIRE_RESTORE, IS_OWNED, RECURSION_COUNT, REINIT };
 
 struct point rlock_points[] = {
     [ACQUIRE] = RLOCK_POINT("acquire", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
@@ -31,6 +32,7 @@ struct point rlock_points[] = {
     [IS_OWNED] = RLOCK_POINT("_is_owned", point_is_owned, METH_FASTCALL, WAITER),
     [RECURSION_COUNT] = RLOCK_POINT("_recursion_count", point_recursion_count, METH_FASTCALL, WAITER,
                                     .since = 0x030c),
+    [REINIT] = RLOCK_POINT("_at_fork_reinit", point_reinit, METH_NOARGS, WAKER),
     {.module = NULL},
 };
 
@@ -192,4 +194,13 @@ static PyObject *
 point_recursion_count(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
 {
     return PyLong_FromUnsignedLong(rlock_is_mine(self) ? rlock_count(self) : 0);
+}
+
+/* In a forked child: see lock.c. */
+static PyObject *
+point_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *result = point_original_noargs(&rlock_points[REINIT], self);
+    parking_lot_unpark(self);
+    return result;
 }
