@@ -303,6 +303,19 @@ def test_spawn_callbacks_are_told_of_each_greenlet_that_is_started() -> None:
 # ---- others ----
 
 
+def test_the_error_of_a_bare_greenlet_that_waited_is_reported_and_harms_nobody() -> None:
+    def fails() -> None:
+        sleep(0)
+        raise LookupError("late")
+
+    with reported() as reports:
+        it = spawn_raw(fails)
+        turns(3)
+    assert [(report.context, report.type) for report in reports] == [(it, LookupError)]
+    assert it.dead
+    assert spawn(lambda: sleep(0) or "others go on").get() == "others go on"
+
+
 def test_spawn_raw_runs_a_bare_greenlet_below_the_hub() -> None:
     seen: list[Any] = []
     it = spawn_raw(lambda *args, **kwargs: seen.append((args, kwargs, getcurrent())), 1, key=2)

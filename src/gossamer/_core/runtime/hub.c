@@ -412,6 +412,16 @@ see_to_attention(struct hub *hub)
     }
 }
 
+/* A bare greenlet has ended by an error, long after the callback that started it had returned. */
+static int
+report_ended(struct hub *hub, GreenletObject *ended)
+{
+    hub->attention = true;           /* as in callback_run() */
+    hub_report_error(hub, (PyObject *)ended);
+    hub->attention = hub->signals || hub->deadlocked;
+    return 0;
+}
+
 /* After control has come back to the hub greenlet. Somebody who switched to it explicitly brings a value
    that nobody asked for, or throws: then the loop ends. */
 static int
@@ -422,9 +432,14 @@ hub_arrive(struct thread *thread)
         drop_finished(thread);
         return traced;
     }
+    GreenletObject *origin = (GreenletObject *)Py_NewRef((PyObject *)thread->origin);
     PyObject *value = arrive(thread);
+    int result = value != NULL ? 0 : -1;
+    if (unlikely(value == NULL && origin->fiber->state == DEAD))
+        result = report_ended(thread->hub, origin);
     Py_XDECREF(value);
-    return value != NULL ? 0 : -1;
+    Py_DECREF(origin);
+    return result;
 }
 
 static int
