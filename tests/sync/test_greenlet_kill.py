@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 import gossamer
-from gossamer import Greenlet, GreenletExit, Timeout, get_hub, getcurrent, killall, sleep, spawn
+from gossamer import Greenlet, GreenletExit, Timeout, get_hub, getcurrent, joinall, killall, sleep, spawn
 from gossamer._core import WaitQueue, greenlet
+from gossamer.queue import Queue
 from tests.support.runtime import beside, joined, reported, turns, until
 from tests.support.scale import patience
 
@@ -124,13 +125,47 @@ def test_two_exceptions_come_one_after_the_other() -> None:
     assert seen == [KeyError, IndexError]
 
 
-def test_one_that_is_ready_to_go_on_is_ended_there() -> None:
-    queue = WaitQueue()
-    it = spawn(queue.park)
+def test_one_that_was_let_go_on_before_keeps_what_it_was_given_and_is_ended_where_it_waits_next() -> None:
+    queue: Queue[str] = Queue()
+    taken: list[str] = []
+
+    def takes() -> None:
+        while True:
+            taken.append(queue.get())
+
+    it = spawn(takes)
     turns(1)
-    queue.unpark()
+    queue.put("one")
+    turns(1)
+    assert taken == ["one"]
+    woken = WaitQueue()
+    it = spawn(lambda: taken.append("woken" if woken.park() else "") or sleep(60))
+    turns(1)
+    woken.unpark()
     it.kill()
+    assert taken == ["one", "woken"]
     assert isinstance(it.value, GreenletExit)
+
+
+def test_a_kill_by_another_that_is_ready_comes_before_those_that_became_so_later() -> None:
+    order: list[str] = []
+
+    def ends() -> None:
+        try:
+            sleep(0)
+            sleep(0)
+        finally:
+            order.append("killed")
+
+    def kills() -> None:
+        it.kill(block=False)
+        spawn(order.append, "spawned after the kill")
+
+    it = spawn(ends)
+    turns(1)
+    joinall([spawn(kills), it])
+    turns(1)
+    assert order == ["killed", "spawned after the kill"]
 
 
 def test_killing_oneself_raises_at_once() -> None:

@@ -189,11 +189,30 @@ hub_of_fiber(const struct fiber *fiber)
     return thread != NULL && thread->hub != NULL ? thread->hub : NULL;
 }
 
+/* Whether a throw can reach it as it is: it waits, or has its turn to come, with nothing thrown into it yet. */
+static bool
+is_ready_or_waits(const struct fiber *fiber)
+{
+    return fiber->state == STARTED && fiber->wait.state != NOT_WAITING && fiber->wait.interrupt == NULL;
+}
+
+/* What the callback of green_thread_throw_later() does: nobody else has a turn between it and the greenlet. */
+static PyObject *
+throw_now(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    GreenletObject *greenlet = (GreenletObject *)PyTuple_GET_ITEM(args, 0);
+    PyObject *exception = PyTuple_GET_ITEM(args, 1);
+    if (is_ready_or_waits(greenlet->fiber) && fiber_thread(greenlet->fiber) == current_thread)
+        return greenlet_throw_error(greenlet, exception, NULL, NULL);
+    return green_thread_throw(greenlet, exception) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* It runs, or called somebody who does, or has its turn to come: once the hub has its turn again. */
 int
 green_thread_throw_later(struct hub *hub, GreenletObject *greenlet, PyObject *exception)
 {
-    static PyMethodDef again = {"throw_into", core_throw_into, METH_VARARGS, NULL};
-    PyObject *function = PyCFunction_New(&again, NULL);
+    static PyMethodDef definition = {"throw_now", throw_now, METH_VARARGS, NULL};
+    PyObject *function = PyCFunction_New(&definition, NULL);
     PyObject *args = function != NULL ? PyTuple_Pack(2, greenlet, exception) : NULL;
     CallbackObject *callback = args != NULL ? callback_new(function, args) : NULL;
     Py_XDECREF(args);
@@ -229,6 +248,16 @@ green_thread_throw(GreenletObject *greenlet, PyObject *exception)
     return result != NULL ? 1 : -1;
 }
 
+/* Who was let go on before it is killed goes on, with what it was given, and is ended where it waits next: gevent's
+   kill() is a callback, too, behind whoever was ready. A timeout comes at once. */
+static bool
+has_its_turn_first(const struct fiber *fiber)
+{
+    struct thread *thread = fiber_thread(fiber);
+    return is_ready_or_waits(fiber) && fiber->wait.state == READY && thread == current_thread && thread->hub != NULL
+        && thread->current != thread->hub->home;
+}
+
 PyObject *
 core_throw_into(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -238,7 +267,9 @@ core_throw_into(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyExceptionInstance_Check(exception))
         return PyErr_Format(PyExc_TypeError, "throw_into() needs an exception instance, not %s",
                             Py_TYPE(exception)->tp_name);
-    int thrown = green_thread_throw((GreenletObject *)greenlet, exception);
+    int thrown = has_its_turn_first(((GreenletObject *)greenlet)->fiber)
+        ? green_thread_throw_later(current_thread->hub, (GreenletObject *)greenlet, exception)
+        : green_thread_throw((GreenletObject *)greenlet, exception);
     return thrown < 0 ? NULL : PyBool_FromLong(thrown);
 }
 
