@@ -5,6 +5,10 @@
    takes over its stack, so that a flood of short tasks runs on one. With another parent - it is being
    ended by whoever dropped the last reference - it ends like any greenlet.
 
+   One that waits for its first turn is no garbage, since the ring refers to it: the collector need not look at it, nor
+   at what it will run. In a flood of spawns it would do so again and again. So it is untracked from its start until it
+   runs, or leaves the ring some other way.
+
    Its outcome is `value`, or `exception`; GreenletExit is a value (gevent's documentation of Greenlet). */
 #include "green_thread.h"
 #include "../switch/transfer.h"
@@ -120,6 +124,7 @@ static void
 run_to_the_end(struct hub *hub, struct fiber *self, bool thrown)
 {
     self->wait.state = NOT_WAITING;
+    green_thread_track(self->object);
     PyObject *result = thrown || raise_interrupt_first(self) ? NULL : call_run(self);
     outcome_store(hub, (GreenThreadObject *)self->object, result);
     fiber_tidy(self, false);
@@ -166,6 +171,7 @@ green_thread_fail(struct hub *hub, struct fiber *fiber)
     GreenThreadObject *object = (GreenThreadObject *)fiber->object;
     fiber->state = DEAD;
     fiber->wait.state = NOT_WAITING;
+    green_thread_track(fiber->object);
     outcome_store(hub, object, NULL);
     fiber_tidy(fiber, false);
     end_announce(hub, object);
@@ -275,6 +281,13 @@ core_throw_into(PyObject *Py_UNUSED(module), PyObject *args)
 
 /* ---- starting ---- */
 
+void
+green_thread_track(GreenletObject *greenlet)
+{
+    if (!PyObject_GC_IsTracked((PyObject *)greenlet))
+        PyObject_GC_Track(greenlet);
+}
+
 int
 green_thread_start(GreenThreadObject *object)
 {
@@ -292,6 +305,7 @@ green_thread_start(GreenThreadObject *object)
         starter_drop(object);
     fiber->wait.state = READY;
     fiber->wait.reason = FOR_TURN;
+    PyObject_GC_UnTrack(object);
     Py_INCREF(object);
     if (hub->thread == current_thread)
         hub_make_ready(hub, (ring_entry)fiber);

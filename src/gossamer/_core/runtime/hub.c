@@ -185,6 +185,7 @@ entry_drop(ring_entry entry)
         return;
     }
     fiber->wait.state = NOT_WAITING;
+    green_thread_track(fiber->object);
     Py_DECREF(fiber->object);
 }
 
@@ -250,6 +251,7 @@ leave_behind(struct hub *hub, struct fiber *fiber)
     wait_queue_remove(fiber);
     timers_remove(&hub->timers, &fiber->wait.timer);
     fiber->wait.state = NOT_WAITING;
+    green_thread_track(fiber->object);
 }
 
 void

@@ -254,6 +254,9 @@ void own_states_after_fork(void);
 GreenThreadObject *green_thread_new(struct hub *hub, PyObject *function, PyObject *args);
 int green_thread_start(GreenThreadObject *object);
 
+/* The collector may look at it again: it has left the ring. Does nothing where it may already. */
+void green_thread_track(GreenletObject *greenlet);
+
 /* Waits for its end or the deadline. Outcome, or -1 with an exception set. */
 int green_thread_join(struct hub *hub, GreenThreadObject *object, int64_t deadline);
 
