@@ -1,7 +1,8 @@
-"""Events of patching: gevent's module of that name."""
+"""Events of patching and of the monitoring thread: gevent's module of that name."""
 
 from gossamer._sync.events import (
     DoNotPatch,
+    EventLoopBlocked,
     GeventDidPatchAllEvent,
     GeventDidPatchBuiltinModulesEvent,
     GeventDidPatchEvent,
@@ -10,12 +11,17 @@ from gossamer._sync.events import (
     GeventWillPatchAllEvent,
     GeventWillPatchEvent,
     GeventWillPatchModuleEvent,
+    IPeriodicMonitorThread,
+    MemoryUsageThresholdExceeded,
+    MemoryUsageUnderThreshold,
+    PeriodicMonitorThreadStartedEvent,
     notify,
     subscribers,
 )
 
 __all__ = [
     "DoNotPatch",
+    "EventLoopBlocked",
     "GeventDidPatchAllEvent",
     "GeventDidPatchBuiltinModulesEvent",
     "GeventDidPatchEvent",
@@ -24,6 +30,10 @@ __all__ = [
     "GeventWillPatchAllEvent",
     "GeventWillPatchEvent",
     "GeventWillPatchModuleEvent",
+    "IPeriodicMonitorThread",
+    "MemoryUsageThresholdExceeded",
+    "MemoryUsageUnderThreshold",
+    "PeriodicMonitorThreadStartedEvent",
     "notify",
     "subscribers",
 ]

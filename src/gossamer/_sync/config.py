@@ -1,6 +1,6 @@
 """Settings with gevent's names.
 
-Each is a plain attribute. Those that choose among gevent's event loops, resolvers and monitors are accepted and have no
+Each is a plain attribute. Those that choose among gevent's event loops and resolvers are accepted and have no
 meaning here: there is one loop, and `gossamer.resolver` needs no choice.
 """
 
@@ -37,11 +37,6 @@ class Config:
     libev_backend: str | None = None
     disable_watch_children: bool = False
     trace_malloc: bool = False
-    max_blocking_time: float = 0.1
-    max_memory_usage: int | None = None
-    memory_monitor_period: float = 5.0
-    monitor_thread: bool = False
-    print_blocking_reports: bool = True
     ares_flags: Any = None
     ares_ndots: Any = None
     ares_servers: Any = None
@@ -52,8 +47,34 @@ class Config:
     resolver_nameservers: Any = None
     resolver_timeout: Any = None
 
+    max_blocking_time: float = 0.1
+    """Seconds after which the monitoring thread tells that a greenlet blocks the hub; 0: it does not look."""
+
+    print_blocking_reports: bool = True
+    """Whether it prints that to the hub's exception stream, besides telling `gossamer.events.subscribers`."""
+
+    max_memory_usage: int | None = None
+    """The resident bytes beyond which it tells subscribers of the process's memory; None: it does not look."""
+
+    memory_monitor_period: float = 5.0
+    """Seconds from one look at the memory to the next."""
+
     threadpool_idle_task_timeout: float = 5.0
     """Seconds after which an idle thread of a hub's thread pool ends; -1: never."""
+
+    @property
+    def monitor_thread(self) -> bool:
+        """Whether hubs start a monitoring thread when they are made; the calling thread's does when this is set."""
+        return bool(self.__dict__.get("monitor_thread", False))
+
+    @monitor_thread.setter
+    def monitor_thread(self, on: bool) -> None:
+        from gossamer._sync.hub import get_hub_if_exists
+
+        self.__dict__["monitor_thread"] = bool(on)
+        hub = get_hub_if_exists()
+        if on and hub is not None:
+            hub.start_periodic_monitoring_thread()
 
     @property
     def format_context(self) -> Any:

@@ -1,12 +1,17 @@
-"""Events of the patching of modules, for those who subscribe to them.
+"""Events of the patching of modules and of the monitoring thread, for those who subscribe to them.
 
-Programs written for gevent name these classes; what is about a blocked loop or memory is not among them.
+Programs written for gevent name these classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from gossamer._core import greenlet
+    from gossamer._sync.hub import Hub
+    from gossamer._sync.memory_usage import MemoryInfo
 
 subscribers: list[Callable[[Any], object]] = []
 """Functions that are called with each event."""
@@ -16,6 +21,70 @@ def notify(event: Any) -> None:
     """Call each subscriber with the event. What one raises goes to the caller: DoNotPatch says no."""
     for subscriber in tuple(subscribers):
         subscriber(event)
+
+
+class IPeriodicMonitorThread(Protocol):
+    """What a hub's monitoring thread offers to those who want to have something watched."""
+
+    def add_monitoring_function(self, function: Callable[[Any], object], period: float | None) -> None:
+        """Have function(hub) called about each `period` seconds, in the monitoring thread; None: no more.
+
+        Raises ValueError for what cannot be called, and for a period that is not positive.
+        """
+
+
+class PeriodicMonitorThreadStartedEvent:
+    """A hub has started its monitoring thread, to which functions may be added now.
+
+    monitor: the thread's `IPeriodicMonitorThread`.
+    """
+
+    def __init__(self, monitor: IPeriodicMonitorThread) -> None:
+        self.monitor = monitor
+
+
+class EventLoopBlocked:
+    """A greenlet has not let the hub run for some time. Told in the monitoring thread.
+
+    greenlet: who ran. blocking_time: for how many seconds at least. info: lines that say where; a subscriber may change
+    the list before it is printed. hub: the hub.
+    """
+
+    def __init__(self, greenlet: greenlet, blocking_time: float, info: list[str], *, hub: Hub | None = None) -> None:
+        self.greenlet = greenlet
+        self.blocking_time = blocking_time
+        self.info = info
+        self.hub = hub
+
+
+class _MemoryEvent:
+    """A look at the memory.
+
+    mem_usage: the process's resident bytes. max_allowed: the bytes that it may have. memory_info: all that is known.
+    """
+
+    def __init__(self, mem_usage: int, max_allowed: int, memory_info: MemoryInfo) -> None:
+        self.mem_usage = mem_usage
+        self.max_allowed = max_allowed
+        self.memory_info = memory_info
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} used={self.mem_usage} max={self.max_allowed} details={self.memory_info!r}>"
+
+
+class MemoryUsageThresholdExceeded(_MemoryEvent):
+    """The process has more memory than it may, and more than when that was told last."""
+
+
+class MemoryUsageUnderThreshold(_MemoryEvent):
+    """The process had more memory than it may, and has not any more.
+
+    max_usage: the resident bytes that were told last; the attribute is `max_memory_usage`.
+    """
+
+    def __init__(self, mem_usage: int, max_allowed: int, memory_info: MemoryInfo, max_usage: int) -> None:
+        super().__init__(mem_usage, max_allowed, memory_info)
+        self.max_memory_usage = max_usage
 
 
 class DoNotPatch(BaseException):

@@ -1,6 +1,6 @@
 """The hub with gevent's interface: the core's, and around it what programs written for gevent ask of it.
 
-Importing this module makes every hub a `Hub`, those that exist included: so it has no __init__ of its own, and each
+Importing this module makes every hub a `Hub`, those that exist included: so __init__ gives it nothing, and each
 attribute is made when it is first asked for.
 """
 
@@ -29,6 +29,7 @@ from gossamer._sync.waiter import ConcurrentObjectUseError, Waiter
 
 if TYPE_CHECKING:
     from gossamer._sync.loop import Loop, Watcher
+    from gossamer._sync.monitor import PeriodicMonitoringThread
 
 __all__ = [
     "BlockingSwitchOutError",
@@ -81,14 +82,19 @@ class Hub(_core.Hub):
     threadpool_size = 10
     """How many native threads `threadpool` has at most; to be set before it is used first."""
 
-    periodic_monitoring_thread = None
-    """Accepted for compatibility: nothing watches the hub from another thread."""
+    periodic_monitoring_thread: PeriodicMonitoringThread | None = None
+    """What watches the hub from another thread, once `start_periodic_monitoring_thread` was called."""
 
     backend = "epoll"
     """How the kernel is asked for events: always epoll."""
 
     default_loop = True
     """Whether `loop` is the process's default loop: always true."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if config.monitor_thread:
+            self.start_periodic_monitoring_thread()
 
     @property
     def loop(self) -> Loop:
@@ -179,6 +185,26 @@ class Hub(_core.Hub):
     def _new_resolver(self) -> Any:
         return self.resolver_class()
 
+    # ---- being watched ----
+
+    def start_periodic_monitoring_thread(self) -> PeriodicMonitoringThread:
+        """Start a native thread that tells `gossamer.events.subscribers` when a greenlet blocks this hub.
+
+        That of the main thread's hub looks at the process's memory as well. It is started once; a
+        PeriodicMonitorThreadStartedEvent tells of it. Hubs do this by themselves where `config.monitor_thread` is set.
+        Returns what watches: functions of one's own can be added to it.
+        """
+        from gossamer._sync.events import PeriodicMonitorThreadStartedEvent, notify
+        from gossamer._sync.monitor import PeriodicMonitoringThread
+
+        monitor = self.periodic_monitoring_thread
+        if monitor is None:
+            monitor = self.periodic_monitoring_thread = PeriodicMonitoringThread(self)
+            if self.main_hub:
+                monitor.install_monitor_memory_usage()
+            notify(PeriodicMonitorThreadStartedEvent(monitor))
+        return monitor
+
     # ---- errors ----
 
     def handle_error(
@@ -257,10 +283,13 @@ class Hub(_core.Hub):
         raise BlockingSwitchOutError("the hub greenlet cannot wait: run what blocks in a green thread (gossamer.spawn)")
 
     def destroy(self, destroy_loop: bool | None = None) -> None:  # noqa: ARG002 - gevent's signature
-        """Stop the threads of the hub's pool. The hub itself ends with its thread.
+        """Stop the threads of the hub's pool, and the one that watches it. The hub itself ends with its thread.
 
         destroy_loop: accepted for compatibility.
         """
+        monitor = self.__dict__.pop("periodic_monitoring_thread", None)
+        if monitor is not None:
+            monitor.kill()
         pool = self.__dict__.pop("threadpool", None)
         if pool is not None:
             pool.kill()

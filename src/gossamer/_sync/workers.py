@@ -127,7 +127,7 @@ class _Inbox:
             lock = self.idle.pop()
         except IndexError:
             return
-        _original("_thread", "LockType", "release")(lock)
+        native("_thread", "LockType", "release")(lock)
 
     def take(self) -> Call | _Leave | None:
         """The first item, None when there is none."""
@@ -138,7 +138,7 @@ class _Inbox:
 
     def wait(self, lock: _thread.LockType, seconds: float | None) -> bool:
         """Wait until it is worth to look again; False: nobody came in that time."""
-        acquire = _original("_thread", "LockType", "acquire")
+        acquire = native("_thread", "LockType", "acquire")
         self.idle.append(lock)
         woken = not self.items and acquire(lock, True, -1 if seconds is None else min(seconds, _thread.TIMEOUT_MAX))
         if woken:
@@ -199,7 +199,7 @@ class Workers:
         for _ in range(count):
             self._threads.append(None)
             try:
-                _original("_thread", None, "start_new_thread")(self._work, (self._inbox,))
+                native("_thread", None, "start_new_thread")(self._work, (self._inbox,))
             except BaseException:
                 self._threads.pop()
                 raise
@@ -249,7 +249,7 @@ class Workers:
 
     def _see_to(self, inbox: _Inbox) -> None:
         lock = _thread.allocate_lock()
-        _original("_thread", "LockType", "acquire")(lock)
+        native("_thread", "LockType", "acquire")(lock)
         while inbox is self._inbox:
             item = inbox.take()
             if item is None:
@@ -294,7 +294,7 @@ class Workers:
         self._start_as_needed()
 
 
-def _original(module: str, owner: str | None, name: str) -> Callable[..., Any]:
+def native(module: str, owner: str | None, name: str) -> Callable[..., Any]:
     """What is native whatever is switched on: the point's original, or the function itself where it is no point."""
     found: Callable[..., Any] | None = _core.original(module, owner, name)
     if found is not None:
@@ -306,7 +306,7 @@ def _original(module: str, owner: str | None, name: str) -> Callable[..., Any]:
 
 def native_ident() -> int:
     """Number of the calling OS thread, whatever green thread runs in it. A fork's child keeps it."""
-    ident: int = _original("_thread", None, "get_ident")()
+    ident: int = native("_thread", None, "get_ident")()
     return ident
 
 

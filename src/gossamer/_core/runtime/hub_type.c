@@ -245,6 +245,18 @@ Hub_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
         : PyLong_FromSsize_t((Py_ssize_t)hub->timers.count - hub->unreferenced + hub->poller.waiting + hub->foreign);
 }
 
+static PyObject *
+Hub_progress(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = hub_of(self);
+    if (hub == NULL)
+        return NULL;
+    if (hub->remote.sleeping)
+        Py_RETURN_NONE;
+    uint64_t turns = hub->polls * (POLL_TURNS + 1) + (uint64_t)(POLL_TURNS - hub->turns);
+    return Py_BuildValue("KO", (unsigned long long)turns, (PyObject *)hub->thread->current->object);
+}
+
 static PyMethodDef hub_methods[] = {
     {"handle_system_error", Hub_handle_system_error, METH_VARARGS,
      "handle_system_error($self, type, value, tb=None, /)\n--\n\nRaise an exception in the main greenlet of the hub's thread: class, `value` and traceback `tb`."},
@@ -264,6 +276,10 @@ static PyMethodDef hub_methods[] = {
     {"waits", Hub_waits, METH_NOARGS,
      "waits($self, /)\n--\n\nHow many timers, descriptors and promises there are that join() waits for."},
 
+    {"progress", Hub_progress, METH_NOARGS,
+     "progress($self, /)\n--\n\n"
+     "Whether the hub gets its turns, for those who look on from another thread: None while it sleeps, else a number\n"
+     "that changes with each turn, and the greenlet that runs."},
     {"run", Hub_run, METH_NOARGS, "run($self, /)\n--\n\nThe loop of the hub. Never returns."},
     {"switch", Hub_switch, METH_NOARGS,
      "switch($self, /)\n--\n\n"
