@@ -66,14 +66,14 @@ libc.malloc.argtypes = [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
 main = getcurrent()
 
-def exhaust():
-    '''Every block of 256 bytes and more is taken.'''
+def exhaust(least=256):
+    '''Every block of `least` bytes and more is taken.'''
     taken = []
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * 4096, resource.RLIM_INFINITY))
     size = 1 << 20
-    while size >= 256:
+    while size >= least:
         block = libc.malloc(size)
         if block:
             taken.append(block)

@@ -3,10 +3,40 @@
 Memory ends in a child process: the address space is limited to what is mapped, and the heap is filled.
 """
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.children import output_of
+from tests.support.extensions import SOURCES, build, compiler_of
 from tests.support.memory import EXHAUSTION, limits_address_space
+
+DEEP = SOURCES / "deep.c"
+# Parked greenlets of two kinds in the stacks that they share: shallow ones, copied out, and deep ones, there in their
+# place, which use all of the stack but 40 KiB.
+CROWD = """
+import importlib.util
+spec = importlib.util.spec_from_file_location("deep", sys.argv[1])
+deep = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(deep)
+
+def start(count, run):
+    started = [greenlet(run) for _ in range(count)]
+    for it in started:
+        it.switch()
+    return started
+
+def start_deep():
+    return start(16, lambda: deep.called((8 << 20) - (40 << 10), main.switch))
+"""
+
+
+@pytest.fixture(scope="module")
+def deep_module(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the extension module."""
+    if compiler_of(DEEP) is None:
+        pytest.skip("there is no C compiler")
+    return str(build(DEEP, Path(), tmp_path_factory.mktemp("deep")))
 
 
 @limits_address_space
@@ -128,3 +158,67 @@ print(counts()["copied_out"], counts()["alive"])
         environment={"GOSSAMER_STACKS": "1"},
     )
     assert printed.splitlines() == ["0 0"]
+
+
+@limits_address_space
+def test_an_end_whose_parent_has_no_room_is_a_memory_error_in_the_main_greenlet(deep_module: str) -> None:
+    printed = output_of(
+        EXHAUSTION
+        + CROWD
+        + """
+first = greenlet(lambda: main.switch())
+first.switch()
+shallow = start(40, lambda: main.switch("parked") and main.switch())
+deeper = start_deep()
+taken = exhaust(2 << 20)
+def resumed(it, value):
+    try:
+        return it.switch(value)
+    except MemoryError:
+        return "refused"
+without_room = [it for it in shallow if resumed(it, True) == "refused"]
+first.parent = without_room[0]
+print(resumed(first, "lost"), first.dead, first.parent.dead)
+release(taken)
+for it in without_room:
+    it.switch(True)
+print([it.switch(7) for it in shallow] == [7] * 40, all(it.switch() == () for it in deeper))
+print(all(it.dead for it in shallow + deeper), counts()["copied_out"])
+""",
+        deep_module,
+        environment={"GOSSAMER_STACKS": "1"},
+    )
+    assert printed.splitlines() == ["refused True False", "True True", "True 0"]
+
+
+@limits_address_space
+def test_an_end_after_which_nobody_has_room_ends_the_wait_of_the_main_greenlet(deep_module: str) -> None:
+    printed = output_of(
+        EXHAUSTION
+        + CROWD
+        + """
+import gossamer
+from gossamer._core import WaitQueue
+queue, gate = WaitQueue(), WaitQueue()
+first = gossamer.spawn(gate.park)
+gossamer.sleep(0)
+jobs = [gossamer.spawn(queue.park) for _ in range(40)]
+gossamer.sleep(0)
+deeper = start_deep()
+taken = exhaust(2 << 20)
+gate.unpark(1)
+queue.unpark(40)
+try:
+    ended = WaitQueue().park()
+except MemoryError:
+    ended = "refused"
+release(taken)
+print(ended, first.ready())
+print(all(it.switch() == () for it in deeper))
+gossamer.joinall(jobs)
+print(all(job.value is True for job in jobs))
+""",
+        deep_module,
+        environment={"GOSSAMER_STACKS": "2"},
+    )
+    assert printed.splitlines() == ["refused True", "True", "True"]

@@ -142,6 +142,20 @@ outcome_message(GreenThreadObject *object)
     return message;
 }
 
+/* The next to run, ready to go on. NULL when there is no memory for any. */
+static struct fiber *
+successor_of(struct hub *hub, struct fiber *self)
+{
+    struct fiber *next = hub_next(hub);
+    for (uint32_t tries = hub->ring.tail - hub->ring.head + 2; !stack_make_ready(self, next); tries--) {
+        hub_put_back(hub, next);
+        if (tries == 0)
+            return NULL;
+        next = hub_next(hub);
+    }
+    return next;
+}
+
 void *
 green_thread_main(struct thread *thread, struct fiber *self)
 {
@@ -160,7 +174,9 @@ green_thread_main(struct thread *thread, struct fiber *self)
         thrown = false;
         Py_DECREF(finished);
     }
-    struct fiber *next = hub_next(hub);
+    struct fiber *next = successor_of(hub, self);
+    if (unlikely(next == NULL))
+        return fiber_bequeath_no_memory(thread, self);
     thread->finished = self->object;
     return leave_for_good(thread, self, next, NULL);
 }
@@ -223,10 +239,7 @@ green_thread_throw_later(struct hub *hub, GreenletObject *greenlet, PyObject *ex
     CallbackObject *callback = args != NULL ? callback_new(function, args) : NULL;
     Py_XDECREF(args);
     Py_XDECREF(function);
-    if (callback == NULL)
-        return -1;
-    hub_call_soon(hub, callback);
-    return 1;
+    return callback != NULL && hub_call_soon(hub, callback) == 0 ? 1 : -1;
 }
 
 int
@@ -303,14 +316,12 @@ green_thread_start(GreenThreadObject *object)
         return 0;
     if (unlikely(object->starter != NULL))
         starter_drop(object);
+    if (hub_enqueue(hub, (ring_entry)fiber) < 0)
+        return -1;
     fiber->wait.state = READY;
     fiber->wait.reason = FOR_TURN;
     PyObject_GC_UnTrack(object);
     Py_INCREF(object);
-    if (hub->thread == current_thread)
-        hub_make_ready(hub, (ring_entry)fiber);
-    else
-        hub_make_ready_remotely(hub, (ring_entry)fiber);
     return 0;
 }
 

@@ -5,81 +5,182 @@
 #include "../switch/transfer.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* ---- the ring ---- */
 
-static void
+static bool
 ring_grow(struct ring *ring)
 {
     uint32_t count = ring->tail - ring->head, capacity = (ring->mask + 1) * 2;
     ring_entry *entries = malloc(capacity * sizeof *entries);
     if (entries == NULL)
-        Py_FatalError("gossamer: no memory for the ready ring");
+        return false;
     for (uint32_t i = 0; i < count; i++)
         entries[i] = ring->entries[(ring->head + i) & ring->mask];
     free(ring->entries);
     *ring = (struct ring){entries, capacity - 1, 0, count};
+    return true;
+}
+
+bool
+hub_has_room(struct hub *hub)
+{
+    struct ring *ring = &hub->ring;
+    return likely(ring->tail - ring->head <= ring->mask) || ring_grow(ring);
+}
+
+static void
+ring_append(struct ring *ring, ring_entry entry)
+{
+    ring->entries[ring->tail++ & ring->mask] = entry;
+}
+
+/* ---- without memory for an entry ---- */
+
+static void
+leave_unlisted(struct hub *hub, struct fiber *fiber)
+{
+    fiber->wait.unlisted = true;
+    hub->unlisted++;
+}
+
+bool
+hub_take_unlisted(struct hub *hub, struct fiber *fiber)
+{
+    if (likely(!fiber->wait.unlisted))
+        return false;
+    fiber->wait.unlisted = false;
+    hub->unlisted--;
+    return true;
+}
+
+static void
+list_again(struct hub *hub, struct fiber *fiber)
+{
+    if (!hub_take_unlisted(hub, fiber))
+        return;
+    timers_remove(&hub->timers, &fiber->wait.timer);
+    hub_make_ready(hub, fiber);
+}
+
+static void
+list_unlisted(struct hub *hub)
+{
+    if (hub_has_room(hub))
+        list_again(hub, hub->thread->main);
+    for (struct fiber *fiber = hub->thread->started; fiber != NULL && hub->unlisted > 0 && hub_has_room(hub);
+         fiber = fiber->next)
+        list_again(hub, fiber);
 }
 
 void
-hub_make_ready(struct hub *hub, ring_entry entry)
+hub_make_ready(struct hub *hub, struct fiber *fiber)
 {
-    struct ring *ring = &hub->ring;
-    if (unlikely(ring->tail - ring->head > ring->mask))
-        ring_grow(ring);
-    ring->entries[ring->tail++ & ring->mask] = entry;
+    if (likely(hub_has_room(hub)))
+        ring_append(&hub->ring, (ring_entry)fiber);
+    else
+        leave_unlisted(hub, fiber);
 }
 
 /* ---- from other threads ---- */
 
-void
-hub_make_ready_remotely(struct hub *hub, ring_entry entry)
+static bool
+remote_has_room(struct remote *remote)
+{
+    if (remote->count < remote->capacity)
+        return true;
+    uint32_t capacity = remote->capacity > 0 ? remote->capacity * 2 : 16;
+    ring_entry *entries = realloc(remote->entries, capacity * sizeof *entries);
+    if (entries == NULL)
+        return false;
+    remote->entries = entries;
+    remote->capacity = capacity;
+    return true;
+}
+
+static void
+wake_up(struct hub *hub)
+{
+    uint64_t one = 1;
+    if (write(hub->poller.wakeup, &one, sizeof one) < 0)
+        Py_FatalError("gossamer: cannot write to the hub's eventfd; was it closed?");
+}
+
+/* Returns false when there is no memory for it. */
+static bool
+remote_append(struct hub *hub, ring_entry entry)
 {
     struct remote *remote = &hub->remote;
     pthread_mutex_lock(&remote->lock);
-    if (remote->count == remote->capacity) {
-        uint32_t capacity = remote->capacity > 0 ? remote->capacity * 2 : 16;
-        ring_entry *entries = realloc(remote->entries, capacity * sizeof *entries);
-        if (entries == NULL)
-            Py_FatalError("gossamer: no memory to wake a green thread of another thread");
-        remote->entries = entries;
-        remote->capacity = capacity;
-    }
-    remote->entries[remote->count++] = entry;
+    bool room = remote_has_room(remote);
+    if (room)
+        remote->entries[remote->count++] = entry;
     bool wake = remote->sleeping;
     remote->sleeping = false;
     pthread_mutex_unlock(&remote->lock);
-    uint64_t one = 1;
-    if (wake && write(hub->poller.wakeup, &one, sizeof one) < 0)
-        Py_FatalError("gossamer: cannot write to the hub's eventfd; was it closed?");
+    if (wake)
+        wake_up(hub);
+    return room;
+}
+
+void
+hub_make_ready_remotely(struct hub *hub, struct fiber *fiber)
+{
+    if (unlikely(!remote_append(hub, (ring_entry)fiber)))
+        leave_unlisted(hub, fiber);
+}
+
+/* As many as the ring has places for; the others are taken the next time. */
+static void
+take_entries(struct hub *hub, struct remote *remote)
+{
+    uint32_t taken = 0;
+    for (; taken < remote->count && hub_has_room(hub); taken++) {
+        ring_entry entry = remote->entries[taken];
+        /* one that went on meanwhile may wait again, with another deadline */
+        if (!(entry & 1) && ((struct fiber *)entry)->wait.state == READY)
+            timers_remove(&hub->timers, &((struct fiber *)entry)->wait.timer);
+        ring_append(&hub->ring, entry);
+    }
+    remote->count -= taken;
+    memmove(remote->entries, remote->entries + taken, remote->count * sizeof *remote->entries);
 }
 
 void
 hub_take_remote(struct hub *hub)
 {
     struct remote *remote = &hub->remote;
+    if (unlikely(hub->unlisted > 0))
+        list_unlisted(hub);
     if (__atomic_load_n(&remote->count, __ATOMIC_RELAXED) == 0)
         return;
     pthread_mutex_lock(&remote->lock);
-    for (uint32_t i = 0; i < remote->count; i++) {
-        ring_entry entry = remote->entries[i];
-        /* one that went on meanwhile may wait again, with another deadline */
-        if (!(entry & 1) && ((struct fiber *)entry)->wait.state == READY)
-            timers_remove(&hub->timers, &((struct fiber *)entry)->wait.timer);
-        hub_make_ready(hub, entry);
-    }
-    remote->count = 0;
+    take_entries(hub, remote);
     pthread_mutex_unlock(&remote->lock);
 }
 
-void
+int
+hub_enqueue(struct hub *hub, ring_entry entry)
+{
+    bool here = hub->thread == current_thread;
+    if (unlikely(here ? !hub_has_room(hub) : !remote_append(hub, entry))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (here)
+        ring_append(&hub->ring, entry);
+    return 0;
+}
+
+int
 hub_call_soon(struct hub *hub, CallbackObject *callback)
 {
-    if (hub->thread == current_thread)
-        hub_make_ready(hub, (ring_entry)callback | 1);
-    else
-        hub_make_ready_remotely(hub, (ring_entry)callback | 1);
+    if (likely(hub_enqueue(hub, (ring_entry)callback | 1) == 0))
+        return 0;
+    Py_DECREF(callback);
+    return -1;
 }
 
 /* ---- making and freeing ---- */
@@ -216,10 +317,12 @@ hub_free(struct thread *thread)
     struct hub *hub = thread->hub;
     thread->hub = NULL;
     thread->making_hub = true;
-    hub_take_remote(hub);
     signals_detach(hub);
-    while (hub->ring.head != hub->ring.tail)
-        entry_drop(hub->ring.entries[hub->ring.head++ & hub->ring.mask]);
+    do {
+        hub_take_remote(hub);
+        while (hub->ring.head != hub->ring.tail)
+            entry_drop(hub->ring.entries[hub->ring.head++ & hub->ring.mask]);
+    } while (hub->remote.count > 0);
     timers_drop(&hub->timers);
     watches_drop(hub);
     poller_close(&hub->poller);
@@ -251,6 +354,7 @@ leave_behind(struct hub *hub, struct fiber *fiber)
     wait_queue_remove(fiber);
     timers_remove(&hub->timers, &fiber->wait.timer);
     fiber->wait.state = NOT_WAITING;
+    fiber->wait.unlisted = false;
     green_thread_track(fiber->object);
 }
 
@@ -280,7 +384,7 @@ hub_leave_others(struct hub *hub)
     watches_leave(hub);
     hub->poller.waiting = 0;
     hub->foreign = 0;
-    hub->unreferenced = 0;
+    hub->unreferenced = hub->unlisted = hub->remote.count = 0;
     hub->attention = hub->signals = hub->deadlocked = false;
 }
 
@@ -394,9 +498,7 @@ hub_end_doomed(struct hub *hub)
     PyObject *function = PyCFunction_New(&end_doomed_def, NULL);
     CallbackObject *callback = function != NULL ? callback_new(function, core.empty_tuple) : NULL;
     Py_XDECREF(function);
-    if (callback != NULL)
-        hub_call_soon(hub, callback);
-    else
+    if (callback == NULL || hub_call_soon(hub, callback) < 0)
         PyErr_Clear();               /* no memory: they wait for a switch */
 }
 
@@ -457,7 +559,7 @@ run_fiber(struct hub *hub, struct fiber *fiber)
     Py_DECREF(hub->home->object);    /* thread->current's; the hub has one of its own */
     if (!fiber_hand_off(thread, fiber)) {
         Py_INCREF(hub->home->object);
-        hub_make_ready(hub, (ring_entry)fiber);
+        hub_make_ready(hub, fiber);
         return 0;
     }
     return hub_arrive(thread);

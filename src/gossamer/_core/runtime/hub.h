@@ -15,6 +15,9 @@
    - The poller is asked without blocking every POLL_TURNS switches or POLL_NANOSECONDS, whichever comes
      first, so that a full ring starves nobody.
    - Other threads reach a hub by `remote` alone, under its lock, and wake it through an eventfd.
+   - Whoever is made ready is not lost for lack of memory: a fiber for which the ring, or `remote`, cannot grow is
+     marked, and looked for when there is a place again. It alone loses its turn in the FIFO. What has not begun to
+     wait, a callback or a green thread's start, is refused with MemoryError.
    - With nothing ready, no timer, no descriptor waited for and no other thread that could unpark
      anybody, everything is parked for ever: LoopExit in the main fiber, with a report. */
 #ifndef GOSSAMER_HUB_H
@@ -66,6 +69,7 @@ struct hub {
     struct wait_queue joining;       /* until there is nothing left to wait for */
     Py_ssize_t foreign;              /* promises of other parties to unpark somebody (pool jobs) */
     struct wait_queue pausing;       /* until a signal comes */
+    uint32_t unlisted;               /* fibers made ready that the ring has no entry for yet */
     struct remote remote;
     struct poller poller;
 };
@@ -92,8 +96,8 @@ typedef struct green_thread_object {
     Py_ssize_t links_called;         /* so many at its beginning have been, and are None */
     bool finished;                   /* value and exception are final */
     bool identity_asked;             /* somebody may have noted it, as the threading module does */
-    struct own_state *own;           /* while it is not loaded, and there is any */
-    uint64_t state_id;               /* 3.11, 3.12: see LocalState; 0: none yet */
+    LocalState own_local;            /* while they are not loaded: own_state.c */
+    LoopState own_loop;
 } GreenThreadObject;
 
 extern PyTypeObject Hub_Type, GreenThread_Type, Callback_Type, WaitQueue_Type;
@@ -122,18 +126,26 @@ int hub_after_fork(struct hub *hub);
    ever, as POSIX has it of threads: no code of theirs runs, not even to end them. */
 void hub_leave_others(struct hub *hub);
 
-/* Appends to the ring; takes over a reference. Growing it may fail only for lack of memory, which is
-   then fatal: the entry could not be remembered anywhere else either. */
-void hub_make_ready(struct hub *hub, ring_entry entry);
+/* Appends a READY fiber to the ring; takes over a reference. */
+void hub_make_ready(struct hub *hub, struct fiber *fiber);
+
+/* Whether one more entry fits. */
+bool hub_has_room(struct hub *hub);
+
+/* Takes over a reference to what is to run on the hub, unless it returns -1, with MemoryError set. From any thread. */
+int hub_enqueue(struct hub *hub, ring_entry entry);
+
+/* The fiber goes on before its turn. Returns false when its entry in the ring is left behind, with the reference. */
+bool hub_take_unlisted(struct hub *hub, struct fiber *fiber);
 
 /* Makes the call on the hub greenlet and reports what it raises. */
 void callback_run(struct hub *hub, CallbackObject *callback);
 
-/* Has `entry` (reference taken over) made ready by its own thread. To be called from any thread. */
-void hub_make_ready_remotely(struct hub *hub, ring_entry entry);
+/* Has a READY fiber (reference taken over) go on in its own thread. To be called from any thread. */
+void hub_make_ready_remotely(struct hub *hub, struct fiber *fiber);
 
-/* Puts a call in the ring; takes over the reference. From any thread. */
-void hub_call_soon(struct hub *hub, CallbackObject *callback);
+/* Puts a call in the ring; takes over the reference in any case. Returns -1 with MemoryError set. From any thread. */
+int hub_call_soon(struct hub *hub, CallbackObject *callback);
 
 /* Has the thread end its doomed greenlets soon. Who leaves all switches to the hub makes none that would see to it. */
 void hub_end_doomed(struct hub *hub);
@@ -210,6 +222,9 @@ bool hub_interrupt(struct fiber *fiber, PyObject *exception);
 /* The next fiber to run, with the reference that its wait owned: the hub greenlet when something only it
    may do comes first. Polls and sleeps as needed. */
 struct fiber *hub_next(struct hub *hub);
+
+/* What hub_next() gave and cannot be switched to yet, for lack of memory: the others have their turns first. */
+void hub_put_back(struct hub *hub, struct fiber *fiber);
 
 /* The same, but only one that has not started and comes next; else NULL. */
 struct fiber *hub_next_fresh(struct hub *hub);

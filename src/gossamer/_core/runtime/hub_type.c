@@ -61,7 +61,8 @@ Hub_run_callback(PyObject *self, PyObject *args)
     if (callback == NULL)
         return NULL;
     Py_INCREF(callback);
-    hub_call_soon(hub, callback);
+    if (hub_call_soon(hub, callback) < 0)
+        Py_CLEAR(callback);
     return (PyObject *)callback;
 }
 

@@ -73,10 +73,7 @@ interface_call_soon(PyObject *hub_object, PyObject *function, PyObject *args)
 {
     struct hub *hub = hub_of(hub_object);
     CallbackObject *callback = hub != NULL ? callback_new(function, args) : NULL;
-    if (callback == NULL)
-        return -1;
-    hub_call_soon(hub, callback);
-    return 0;
+    return callback != NULL ? hub_call_soon(hub, callback) : -1;
 }
 
 static PyObject *

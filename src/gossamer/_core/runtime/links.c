@@ -58,10 +58,8 @@ links_schedule(struct hub *hub, GreenThreadObject *object)
     PyObject *args = PyTuple_Pack(1, object);
     CallbackObject *callback = args != NULL ? callback_new(links_call_function, args) : NULL;
     Py_XDECREF(args);
-    if (callback == NULL)
+    if (callback == NULL || hub_call_soon(hub, callback) < 0)
         hub_report_error(hub, (PyObject *)object);
-    else
-        hub_call_soon(hub, callback);
 }
 
 PyObject *

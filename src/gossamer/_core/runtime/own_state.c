@@ -8,22 +8,16 @@
 
    - Thread locals move only while core.green_threads_own_locals. asyncio's loop moves always: the first
      switch away from a running one sets thread->moves_own_state.
-   - `local_owner`, `loop_owner` say whose is loaded; what is loaded is nowhere else. So a running owner's
-     own_state is empty, and what the collector is shown is never shown twice.
-   - This runs in the middle of a switch: nothing is dropped, and no Python code runs.
+   - `local_owner`, `loop_owner` say whose is loaded; what is loaded is nowhere else. So what a running owner
+     stores is empty, and what the collector is shown is never shown twice.
+   - This runs in the middle of a switch: nothing is dropped, no Python code runs, and nothing may fail. So the
+     place for it is part of the green thread.
    - The capsule that tells the end of a thread (switch/thread.c) lies in the OS thread's own dictionary.
      A thread ends on its main greenlet, where that is loaded. Where the interpreter takes down thread
      states that stopped elsewhere, it is put back before (own_states_stay) or dropped by us
      (own_states_after_fork). */
 #include "hub.h"
 #include "../switch/transfer.h"
-
-#include <stdlib.h>
-
-struct own_state {
-    LocalState local;
-    LoopState loop;
-};
 
 enum { PASSES = 8 };                 /* destructors may make new thread locals; not for ever */
 
@@ -36,68 +30,40 @@ green_thread_of(const struct fiber *fiber)
     return NULL;
 }
 
-static struct own_state *
-own_state_of(GreenThreadObject *object)
-{
-    if (object->own == NULL && (object->own = calloc(1, sizeof *object->own)) == NULL)
-        Py_FatalError("gossamer: no memory for the state of a green thread");
-    return object->own;
-}
-
 /* ---- exchanging ---- */
 
 static void
 loop_exchange(struct thread *thread, GreenThreadObject *to)
 {
     GreenThreadObject *from = thread->loop_owner;
-    LoopState state = loop_state_take(thread->tstate);
-    if (from == NULL)
-        thread->loop = state;
-    else if (state.loop != NULL || state.task != NULL)
-        own_state_of(from)->loop = state;
-    LoopState *stored = to == NULL ? &thread->loop : to->own != NULL ? &to->own->loop : NULL;
-    if (stored != NULL) {
-        loop_state_put(thread->tstate, *stored);
-        *stored = (LoopState){0};
-    }
+    *(from != NULL ? &from->own_loop : &thread->loop) = loop_state_take(thread->tstate);
+    LoopState *stored = to != NULL ? &to->own_loop : &thread->loop;
+    loop_state_put(thread->tstate, *stored);
+    *stored = (LoopState){0};
     thread->loop_owner = to;
 }
 
-/* What a green thread starts with. */
-static LocalState
-local_state_fresh(GreenThreadObject *object)
+/* A green thread starts with nothing but a number. */
+static void
+local_state_number(LocalState *state)
 {
-    LocalState state = {0};
 #if PY_VERSION_HEX < 0x030d0000
-    if (object->state_id == 0)
-        object->state_id = ++core.own_states | (uint64_t)1 << 62;
-    state.id = object->state_id;
+    if (state->id == 0)
+        state->id = ++core.own_states | (uint64_t)1 << 62;
 #else
-    (void)object;
+    (void)state;
 #endif
-    return state;
 }
 
 static void
 local_exchange(struct thread *thread, GreenThreadObject *to)
 {
     GreenThreadObject *from = thread->local_owner;
-    LocalState state = local_state_take(thread->tstate);
-    if (from == NULL)
-        thread->local = state;
-    else if (!local_state_is_empty(&state))
-        own_state_of(from)->local = state;
-    if (to == NULL) {
-        local_state_put(thread->tstate, thread->local);
-        thread->local = (LocalState){0};
-    }
-    else if (to->own != NULL && !local_state_is_empty(&to->own->local)) {
-        local_state_put(thread->tstate, to->own->local);
-        to->own->local = (LocalState){0};
-    }
-    else {
-        local_state_put(thread->tstate, local_state_fresh(to));
-    }
+    *(from != NULL ? &from->own_local : &thread->local) = local_state_take(thread->tstate);
+    LocalState *stored = to != NULL ? &to->own_local : &thread->local;
+    local_state_number(stored);
+    local_state_put(thread->tstate, *stored);
+    *stored = (LocalState){0};
     thread->local_owner = to;
 }
 
@@ -162,28 +128,23 @@ own_state_end(GreenThreadObject *object)
 int
 own_state_traverse(GreenThreadObject *object, visitproc visit, void *arg)
 {
-    struct own_state *own = object->own;
-    if (own == NULL)
-        return 0;
-    Py_VISIT(own->loop.loop);
-    Py_VISIT(own->loop.task);
-    return local_state_traverse(&own->local, visit, arg);
+    Py_VISIT(object->own_loop.loop);
+    Py_VISIT(object->own_loop.task);
+    return local_state_traverse(&object->own_local, visit, arg);
 }
 
 void
 own_state_clear(GreenThreadObject *object)
 {
-    struct own_state *own = object->own;
-    if (own == NULL)
-        return;
-    object->own = NULL;
-    struct own_state state = *own;
-    free(own);
+    LocalState local = object->own_local;
+    LoopState loop = object->own_loop;
+    object->own_local = (LocalState){0};
+    object->own_loop = (LoopState){0};
     if (interpreter_is_finalizing())
         return;                      /* no destructor runs in a half-gone interpreter: given up */
-    local_state_drop(state.local);
-    Py_XDECREF(state.loop.loop);
-    Py_XDECREF(state.loop.task);
+    local_state_drop(local);
+    Py_XDECREF(loop.loop);
+    Py_XDECREF(loop.task);
 }
 
 /* A raw greenlet below it that got another parent may still run on its state. */

@@ -112,11 +112,11 @@ hub_unpark(struct fiber *fiber, enum wait_outcome outcome)
     fiber->wait.state = READY;
     if (likely(thread == current_thread)) {
         wait_leave(hub, fiber);
-        hub_make_ready(hub, (ring_entry)fiber);
+        hub_make_ready(hub, fiber);
     }
     else {
         queue_leave(hub, fiber);     /* its own thread removes the timer when it takes it over */
-        hub_make_ready_remotely(hub, (ring_entry)fiber);
+        hub_make_ready_remotely(hub, fiber);
     }
 }
 
@@ -189,6 +189,15 @@ hub_next(struct hub *hub)
     return hub->home;
 }
 
+void
+hub_put_back(struct hub *hub, struct fiber *fiber)
+{
+    if (fiber == hub->home)
+        Py_DECREF(fiber->object);
+    else
+        hub_make_ready(hub, fiber);
+}
+
 struct fiber *
 hub_next_fresh(struct hub *hub)
 {
@@ -233,7 +242,7 @@ cancel_wait(struct hub *hub, struct fiber *self)
     bool waiting = self->wait.state == WAITING;
     self->wait.state = NOT_WAITING;
     wait_leave(hub, self);
-    if (!waiting)
+    if (!waiting && !hub_take_unlisted(hub, self))
         return;                      /* the ring's entry is stale now, and owns the reference */
     Py_DECREF(self->object);
 }
@@ -245,14 +254,16 @@ raise_taken(PyObject *exception)
     return -1;
 }
 
-static bool
-end_for_lack_of_memory(struct fiber *self)
+/* The current fiber's wait ends with MemoryError, and it goes on at once. */
+static void
+end_for_lack_of_memory(struct hub *hub, struct fiber *self)
 {
     PyErr_NoMemory();
     PyObject *exception = PyErr_GetRaisedException();
-    bool ended = hub_interrupt(self, exception);
+    hub_interrupt(self, exception);
     Py_DECREF(exception);
-    return ended;
+    if (!hub_take_unlisted(hub, self))
+        Py_INCREF(self->object);     /* its entry in the ring is stale, and owns a reference */
 }
 
 /* Lets `next` run instead of the current fiber, which is resumed some day. Without memory for that one,
@@ -261,18 +272,12 @@ static void
 hand_off(struct hub *hub, struct fiber *self, struct fiber *next)
 {
     uint32_t tries = hub->ring.tail - hub->ring.head + 2;
-    bool given_up = false;
     while (next != self && !fiber_hand_off(hub->thread, next)) {
+        hub_put_back(hub, next);
         if (tries-- == 0) {
-            if (given_up || !end_for_lack_of_memory(self))
-                Py_FatalError("gossamer: no memory to switch to any green thread");
-            given_up = true;
-            tries = hub->ring.tail - hub->ring.head + 2;
+            end_for_lack_of_memory(hub, self);
+            return;
         }
-        if (next == hub->home)
-            Py_DECREF(next->object);
-        else
-            hub_make_ready(hub, (ring_entry)next);
         next = hub_next(hub);
     }
 }
@@ -386,7 +391,7 @@ hub_pause(struct hub *hub, double seconds)
     }
     else {
         hub->thread->current->wait.state = READY;
-        hub_make_ready(hub, (ring_entry)hub->thread->current);
+        hub_make_ready(hub, hub->thread->current);
     }
     return hub_park(hub);
 }

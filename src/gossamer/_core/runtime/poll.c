@@ -53,8 +53,10 @@ timers_take(struct hub *hub)
         }
         else {
             CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
+            if (!hub_has_room(hub))
+                break;               /* no memory: it is late, and still there the next time */
             callback_timer_stop(callback);
-            hub_make_ready(hub, (ring_entry)callback | 1);
+            hub_enqueue(hub, (ring_entry)callback | 1);
         }
     }
 }

@@ -55,12 +55,9 @@ callback_send(PromiseObject *promise)
     struct hub *hub = function != NULL ? maker_hub(promise) : NULL;
     CallbackObject *callback = hub != NULL ? callback_new(function, core.empty_tuple) : NULL;
     promise->callback = NULL;
-    if (callback != NULL && hub->thread == current_thread)
-        hub_make_ready(hub, (ring_entry)callback | 1);
-    else if (callback != NULL)
-        hub_make_ready_remotely(hub, (ring_entry)callback | 1);
+    int sent = callback != NULL ? hub_call_soon(hub, callback) : hub != NULL ? -1 : 0;
     Py_XDECREF(function);
-    return hub != NULL && callback == NULL ? -1 : 0;
+    return sent;
 }
 
 static int

@@ -119,8 +119,7 @@ expire_again(TimeoutObject *timeout)
         return -1;
     }
     Py_XSETREF(timeout->callback, (CallbackObject *)Py_NewRef((PyObject *)callback));
-    hub_call_soon(hub, callback);
-    return 0;
+    return hub_call_soon(hub, callback);
 }
 
 /* On the hub greenlet. */

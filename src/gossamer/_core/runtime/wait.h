@@ -9,7 +9,7 @@
      thread->current held while it ran. It goes back there when the fiber goes on. Nothing else has to
      keep a waiting green thread alive, and no reference is counted on the way.
    - WAITING: the fiber stands in at most one wait queue, and in the timer heap if it has a deadline.
-     READY: in neither, but in its hub's ready ring.
+     READY: in neither, but in its hub's ready ring; or `unlisted`, where there is no memory for the ring to grow.
    - `interrupt` is raised by whoever the fiber called to wait, in place of an answer.
    - Somebody who knows the greenlet can always switch into it explicitly. It finds itself running while
      still WAITING or READY, and takes itself out of wherever it stood (hub_arrive). A ring entry left
@@ -63,6 +63,7 @@ struct wait {
     uint8_t state;                   /* enum wait_state */
     uint8_t outcome;                 /* enum wait_outcome */
     uint8_t reason;                  /* enum wait_reason */
+    bool unlisted;                   /* READY, and counted in hub->unlisted: the ring has had no place for it yet */
     struct timer timer;
     struct wait_queue *queue;
     struct fiber *next, *previous;   /* in `queue` */

@@ -108,14 +108,35 @@ fiber_tidy(struct fiber *self, bool failed)
         PyErr_SetRaisedException(exception);
 }
 
-/* Whom to hand the result to: the nearest ancestor that takes it. Where one cannot be started, the error
-   that says why goes on to the next instead. */
+bool
+stack_make_ready(struct fiber *self, struct fiber *heir)
+{
+    struct slot *home = heir->slot;
+    return home == self->slot || home->occupant == heir || occupant_copy_out(home) == 0
+           || occupant_copy_into(home, self->slot) == 0;
+}
+
+/* `ancestor`, or the first above it that lives, ready to go on. NULL with an exception set. */
+static struct fiber *
+heir_at(struct thread *thread, struct fiber *self, struct fiber *ancestor, struct message *message)
+{
+    struct fiber *heir = resolve_for(thread, ancestor, message);
+    if (heir == NULL || stack_make_ready(self, heir))
+        return heir;
+    if (!heir->entered)
+        fiber_unstart(thread, heir);
+    PyErr_NoMemory();
+    return NULL;
+}
+
+/* Whom to hand the result to: the nearest ancestor that takes it. Where one cannot be started, or there is no memory to
+   go on with it, the error that says why goes on to the next instead; the main greenlet can always go on. */
 static struct fiber *
 heir_of(struct thread *thread, struct fiber *self, struct message *message)
 {
     struct fiber *ancestor = self->parent->fiber;
     for (;;) {
-        struct fiber *heir = resolve_for(thread, ancestor, message);
+        struct fiber *heir = heir_at(thread, self, ancestor, message);
         if (heir != NULL)
             return heir;
         message_drop(*message);
@@ -155,11 +176,8 @@ leave_for_good(struct thread *thread, struct fiber *self, struct fiber *heir, Gr
     self->slot = NULL;
     own->occupant = NULL;
     slot_release(thread, own);
-    if (home->occupant != heir && !same_slot) {
-        if (occupant_copy_out(home) < 0 && occupant_copy_into(home, own) < 0)
-            Py_FatalError("gossamer: no memory to resume the parent of a finished greenlet");
+    if (home->occupant != heir && !same_slot)
         slice_copy_in(heir);
-    }
     state_load(thread, heir, &home->limits);
     become_current(thread, heir, origin);
     sanitizer_leave(NULL, home->low, slot_size(home));
@@ -190,17 +208,30 @@ message_arriving(struct thread *thread)
     return (struct message){Py_NewRef(core.empty_tuple), POSITIONAL};
 }
 
+static void *
+bequeath_to(struct thread *thread, struct fiber *self, struct fiber *heir, struct message message)
+{
+    message_put(thread, message);
+    if (thread->tracer != NULL)
+        thread->thrown = message.value == NULL;
+    Py_INCREF(heir->object);
+    return leave_for_good(thread, self, heir, self->object);
+}
+
 void *
 fiber_bequeath(struct thread *thread, struct fiber *self, struct message message)
 {
     if (thread->hub != NULL && thread->hub->home == self)
         hub_replace_home(thread->hub);
     struct fiber *heir = heir_of(thread, self, &message);
-    message_put(thread, message);
-    if (thread->tracer != NULL)
-        thread->thrown = message.value == NULL;
-    Py_INCREF(heir->object);
-    return leave_for_good(thread, self, heir, self->object);
+    return bequeath_to(thread, self, heir, message);
+}
+
+void *
+fiber_bequeath_no_memory(struct thread *thread, struct fiber *self)
+{
+    PyErr_NoMemory();
+    return bequeath_to(thread, self, thread->main, (struct message){0});
 }
 
 void

@@ -331,11 +331,22 @@ slot_keep(struct thread *thread, struct slot *slot)
 
 /* ---- luggage ---- */
 
+/* What those who are parked need of a slot when they are copied back. Whoever runs on it is about to leave for good. */
+static size_t
+deepest_slice(const struct slot *slot)
+{
+    size_t deepest = 0;
+    for (const struct fiber *fiber = current_thread->started; fiber != NULL; fiber = fiber->next)
+        if (fiber->slot == slot && fiber != current_thread->current && fiber_slice_size(fiber) > deepest)
+            deepest = fiber_slice_size(fiber);
+    return deepest;
+}
+
 char *
 luggage_take(struct slot *carrier, size_t size)
 {
     size = (size + PAGE - 1) & ~(size_t)(PAGE - 1);
-    if (carrier->luggage + size + STACK_LEAST > slot_size(carrier))
+    if (carrier->luggage + size + STACK_LEAST + deepest_slice(carrier) > slot_size(carrier))
         return NULL;
     char *place = carrier->low + carrier->luggage;
     stack_forget_poison(place, place + size);

@@ -66,7 +66,8 @@ void slot_release(struct thread *thread, struct slot *slot);
 /* Makes a slot the home of its only tenant for as long as that lives. Returns false when there are more. */
 bool slot_keep(struct thread *thread, struct slot *slot);
 
-/* Room at the low end of a slot, or NULL when it does not fit; kept from being overwritten once it is packed. */
+/* Room at the low end of the current fiber's slot, or NULL when it does not fit; kept from being overwritten once it is
+   packed. */
 char *luggage_take(struct slot *carrier, size_t size);
 void luggage_pack(char *place, size_t size);
 void luggage_give(struct slot *carrier);

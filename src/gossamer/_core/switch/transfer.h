@@ -87,8 +87,15 @@ void fiber_tidy(struct fiber *self, bool failed);
    fiber_main() returns. */
 void *fiber_bequeath(struct thread *thread, struct fiber *self, struct message message);
 
-/* The last switch of a finished fiber, to a parked one whose reference is taken over. `origin` is what
-   that one is told of where control comes from: NULL for a hand-off by the hub. Returns what fiber_main()
+/* Raises MemoryError in the main greenlet, which alone can always go on. */
+void *fiber_bequeath_no_memory(struct thread *thread, struct fiber *self);
+
+/* Makes room for the stack of the one that a finished fiber leaves for. Returns false, without an exception, when there
+   is no memory for that. */
+bool stack_make_ready(struct fiber *self, struct fiber *heir);
+
+/* The last switch of a finished fiber, after stack_make_ready(), to a parked one whose reference is taken over. `origin`
+   is what that one is told of where control comes from: NULL for a hand-off by the hub. Returns what fiber_main()
    returns: on the way there nothing but returns may happen, on a stack that is anybody's already. */
 void *leave_for_good(struct thread *thread, struct fiber *self, struct fiber *next, GreenletObject *origin);
 
