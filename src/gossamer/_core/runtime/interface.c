@@ -85,7 +85,9 @@ interface_callback(PyObject *hub_object, PyObject *function, PyObject *args)
     CallbackObject *callback = hub != NULL ? callback_new(function, args) : NULL;
     if (callback == NULL)
         return NULL;
-    hub_call_soon(hub, (CallbackObject *)Py_NewRef((PyObject *)callback));
+    Py_INCREF(callback);
+    if (hub_call_soon(hub, callback) < 0)
+        Py_CLEAR(callback);
     return (PyObject *)callback;
 }
 

@@ -44,7 +44,8 @@ timers_take(struct hub *hub)
         return;
     int64_t now = clock_now();
     struct timer *timer;
-    while ((timer = timers_expired(&hub->timers, now)) != NULL) {
+    /* without memory for their entries they are late, and still there the next time */
+    while (hub_has_room(hub) && (timer = timers_expired(&hub->timers, now)) != NULL) {
         if (timer->owner == TIMER_OF_FIBER) {
             hub_unpark((struct fiber *)((char *)timer - offsetof(struct fiber, wait.timer)), TIMED_OUT);
         }
@@ -53,8 +54,6 @@ timers_take(struct hub *hub)
         }
         else {
             CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
-            if (!hub_has_room(hub))
-                break;               /* no memory: it is late, and still there the next time */
             callback_timer_stop(callback);
             hub_enqueue(hub, (ring_entry)callback | 1);
         }

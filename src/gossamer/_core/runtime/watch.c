@@ -27,15 +27,20 @@ hub_here(PyObject *object)
 
 /* ---- into the ring ---- */
 
+/* Without memory for an entry the descriptor is armed again, which reports its event again. No timer expires then. */
 static void
 watch_queue(struct hub *hub, struct watch *watch)
 {
     watch->due = true;
     if (watch->queued)
         return;
+    if (unlikely(!hub_has_room(hub))) {
+        watches_recheck(&hub->poller, watch->descriptor, poller_find(&hub->poller, watch->descriptor));
+        return;
+    }
     watch->queued = true;
     Py_INCREF(watch->owner);
-    hub_make_ready(hub, (ring_entry)watch | 3);
+    hub_enqueue(hub, (ring_entry)watch | 3);
 }
 
 void
@@ -208,7 +213,7 @@ void
 watches_arm(struct hub *hub)
 {
     struct poller *poller = &hub->poller;
-    while (poller->change_count > 0) {
+    while (poller->change_count > 0 && hub_has_room(hub)) {
         int descriptor = poller->changes[--poller->change_count];
         struct pollable *pollable = poller_find(poller, descriptor);
         pollable->changed = false;
