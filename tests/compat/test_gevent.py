@@ -31,7 +31,7 @@ print('.'.join(map(str, gevent.version_info[:3])) == gevent.__version__, gevent.
 
 
 @pytest.mark.parametrize(
-    "name", ["monkey", "socket", "event", "lock", "queue", "local", "server", "threadpool", "ssl", "pywsgi"]
+    "name", ["monkey", "socket", "event", "lock", "queue", "server", "threadpool", "ssl", "pywsgi"]
 )
 def test_a_submodule_is_gossamers_under_both_names(name: str) -> None:
     assert (

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from gossamer import _core
+from gossamer.pywsgi import WSGIServer
 from gossamer.server import StreamServer
 from tests.support.certificates import make_certificates
 from tests.support.children import output_of
 from tests.support.runtime import joined, reported, until
+from tests.support.scale import patience
 
 LOOPBACK = ("127.0.0.1", 0)
 
@@ -175,6 +177,40 @@ def test_tls_is_shaken_before_the_handler_and_a_client_without_it_is_let_go(tmp_
         ):
             client.sendall(b"secret")
             assert client.recv(100) == b"secret"
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x00"], ids=["silent", "stops half-way"])
+@pytest.mark.parametrize("kind", [StreamServer, WSGIServer])
+def test_a_client_that_does_not_finish_the_handshake_is_let_go_in_time(
+    tmp_path: Path, kind: type[StreamServer], said: bytes
+) -> None:
+    certificates = make_certificates(tmp_path)
+    with kind(LOOPBACK, certfile=certificates.server, spawn=1) as server:
+        server.handshake_timeout = 0.2
+        server.start()
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=patience(30)) as client:
+            client.sendall(said)
+            assert client.recv(1) == b""
+        until(lambda: server.pool.free_count() == 1)
+
+
+def test_the_handshakes_time_is_not_the_handlers(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    timeouts: list[float | None] = []
+
+    def handle(connection: socket.socket, address: object) -> None:
+        timeouts.append(connection.gettimeout())
+        echo(connection, address)
+
+    with StreamServer(LOOPBACK, handle, certfile=certificates.server) as server:
+        server.start()
+        with (
+            socket.create_connection(("127.0.0.1", server.server_port)) as plain,
+            certificates.for_client().wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"secret")
+            assert client.recv(100) == b"secret"
+    assert timeouts == [None]
 
 
 @pytest.mark.parametrize("listener", ["nonsense", "host:port", None, (1, 2), ("127.0.0.1",), 1.5])

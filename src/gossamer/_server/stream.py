@@ -20,6 +20,8 @@ class StreamServer(BaseServer):
     """
 
     backlog = 1024
+    handshake_timeout: float | None = 30.0
+    """Seconds that a client has for the TLS handshake, before it is let go; None: no bound. gevent has none."""
     reuse_addr: ClassVar[int | None] = 1
     """What SO_REUSEADDR is set to before an address is bound; None: left as it is."""
 
@@ -82,13 +84,19 @@ class StreamServer(BaseServer):
             self.wrap_socket_and_handle(*args)
 
     def wrap_socket_and_handle(self, client_socket: socket.socket, address: Any) -> None:
-        """Shake hands on `client_socket`, of a client at `address`, and handle it. Who speaks no TLS is let go."""
+        """Shake hands on `client_socket`, of a client at `address`, and handle it.
+
+        Who speaks no TLS, or is silent for longer than `handshake_timeout`, is let go.
+        """
         assert self._context is not None
+        timeout = client_socket.gettimeout()
         try:
+            client_socket.settimeout(self.handshake_timeout)
             wrapped = self._context.wrap_socket(client_socket, server_side=True, **self._wrap_arguments)
         except OSError:
             client_socket.close()
             return
+        wrapped.settimeout(timeout)
         super()._handle_and_close(wrapped, address)
 
 

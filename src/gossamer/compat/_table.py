@@ -45,7 +45,6 @@ _GEVENT = (
     "fileobject",
     "greenlet",
     "hub",
-    "local",
     "lock",
     "monkey",
     "os",

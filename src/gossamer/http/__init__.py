@@ -3,6 +3,7 @@
 server       Server, which the command line serves with
 limits       what a client may ask for
 errors       what applications may meet in `wsgi.input` and elsewhere
+takeover     how applications take a connection over, for WebSockets and the like
 pywsgi       gevent's interface to the same
 
 From bytes to applications, each module on top of the one before: transport (bytes of one client), request (heads and

@@ -14,7 +14,7 @@ class Access:
 
     address: the client's; empty for a Unix socket.
     method, target, protocol: as the client sent them, "-" if its head was refused.
-    status: of the response, 0 if none was begun.
+    status: of the response, 0 if none was begun; 101 if the application has taken the connection over.
     size: bytes of the response's body.
     seconds: from the end of the request's head to the end of the response.
     referer, agent: its headers, or None.

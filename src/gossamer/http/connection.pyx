@@ -9,6 +9,7 @@
   the server's: it is counted, and stands in the access log.
 * A response that has begun cannot be taken back: when it fails, the connection is closed, so that the client sees it cut
   short.
+* A connection that an application has taken over (takeover.py) is only closed when that returns.
 """
 
 import heapq
@@ -28,6 +29,7 @@ from gossamer._core import GreenletExit
 from gossamer.http.access_log import Access
 from gossamer.http.errors import ClientDisconnected, Expired, Refusal, RequestBodyError, RequestTimeout
 from gossamer.http.file_wrapper import FileWrapper, region_of
+from gossamer.http.takeover import TakenSocket, end_reading
 
 _core.runtime_import()
 
@@ -103,12 +105,18 @@ cdef class Service(Settings):
             connection = connection.next
 
     def close_idle(self):
-        """From now on no connection goes on after its request; end those that wait for one."""
+        """From now on no connection goes on after its request; end those that wait for one, and those that were or may
+        be taken over for reading."""
         cdef Connection connection = self.first
         self.stopping = True
         while connection is not None:
             if connection.idle:
                 _core.runtime_interrupt(connection.greenlet, Expired())
+            elif connection.offered:
+                try:
+                    end_reading(connection.socket)
+                except OSError:
+                    pass
             connection = connection.next
 
     def kill_all(self):
@@ -167,6 +175,8 @@ cdef class Connection(RequestReader):
     cdef int64_t request_deadline            # INT64_MAX: none
     cdef str method
     cdef int turns
+    cdef bint offered                        # the application may take the connection over
+    cdef bint taken                          # it has
 
     def __init__(self, Service service, socket, dict template, str address, str port, tls=None):
         RequestReader.__init__(self, service, socket, tls is not None, template, address, port)
@@ -188,6 +198,8 @@ cdef class Connection(RequestReader):
                 deadline = 0
                 asked_to_close = not self.keep
                 self.respond()
+                if self.taken:
+                    break
                 if not self.keep:
                     if not asked_to_close or not self.complete or self.start < self.end:
                         self.linger()
@@ -288,6 +300,9 @@ cdef class Connection(RequestReader):
         self.method = <str>self.environ["REQUEST_METHOD"]
         response.for_head = self.method == "HEAD"
         response.keep = self.keep and self.settings.idle_time != 0
+        if self.upgrade and self.can_be_taken():
+            self.offered = True
+            self.environ["gossamer.socket"] = self.environ["gunicorn.socket"] = TakenSocket(self.take_over)
         self.started = coarse_now()
         if service.request_time != INT64_MAX:
             self.request_deadline = self.started + service.request_time
@@ -297,6 +312,7 @@ cdef class Connection(RequestReader):
         finally:
             service.active -= 1
             service.served += 1
+            self.offered = False
             self.request_deadline = INT64_MAX
             self.started = 0
             response.transport = None
@@ -311,12 +327,35 @@ cdef class Connection(RequestReader):
             self.body = None
         return 0
 
+    cdef bint can_be_taken(self):
+        return self.version == 11 and self.body is None and self.start == self.end and not self.service.stopping
+
+    cdef bint can_switch(self):
+        return self.offered
+
+    cdef int switch_protocols(self) except -1:
+        self.taken = True
+        self.request_deadline = INT64_MAX
+        self.started = 0
+        return 0
+
+    cdef bint can_go_on(self):
+        return not self.taken and RequestReader.can_go_on(self)
+
+    def take_over(self):
+        """The socket, which is the application's from now on. Raises RuntimeError when the request has been answered."""
+        if not self.offered:
+            raise RuntimeError("the request has been answered: its connection cannot be taken over any more")
+        self.switch_protocols()
+        return self.socket
+
     cdef int run(self, Response response) except -1:
         result = None
         try:
             result = self.service.application(self.environ, response.start_response)
-            self.send_result(response, result)
-            response.finish()
+            if not self.taken or response.status is not None:
+                self.send_result(response, result)
+                response.finish()
         except BaseException as error:
             self.failed(response, error)
         finally:
@@ -379,6 +418,8 @@ cdef class Connection(RequestReader):
             self.broken = True
             raise error
         status, reason = 500, "The application failed."
+        if self.taken and isinstance(error, StopIteration):
+            return 0
         if self.broken and stems_from(error, ClientDisconnected):
             pass
         elif isinstance(error, RequestBodyError):
@@ -389,7 +430,7 @@ cdef class Connection(RequestReader):
             response.keep = False
         else:
             self.log_failure()
-        if self.broken or response.begun:
+        if self.broken or self.taken or response.begun:
             response.keep = False
             return 0
         response.keep = response.keep and self.keep
@@ -432,7 +473,7 @@ cdef class Connection(RequestReader):
                 environ.get("REQUEST_METHOD", "-"),
                 environ.get("RAW_URI", "-"),
                 environ.get("SERVER_PROTOCOL", "-"),
-                int(response.status[:3]) if response.begun else 0,
+                int(response.status[:3]) if response.begun else 101 if self.taken else 0,
                 response.sent,
                 time.perf_counter() - begun,
                 environ.get("HTTP_REFERER"),

@@ -186,7 +186,7 @@ is_status(const char *text, size_t size)
 }
 
 /* What the server has to know of a header that an application gives. */
-enum header_kind { ORDINARY, CONTENT_LENGTH, DATE, SERVER, CONNECTION, HOP_BY_HOP };
+enum header_kind { ORDINARY, CONTENT_LENGTH, DATE, SERVER, CONNECTION, UPGRADE, HOP_BY_HOP };
 
 static inline enum header_kind
 header_kind(const char *name, size_t size)
@@ -198,7 +198,7 @@ header_kind(const char *name, size_t size)
         {"content-length", CONTENT_LENGTH}, {"date", DATE}, {"server", SERVER}, {"connection", CONNECTION},
         {"keep-alive", HOP_BY_HOP}, {"proxy-authenticate", HOP_BY_HOP}, {"proxy-authorization", HOP_BY_HOP},
         {"proxy-connection", HOP_BY_HOP}, {"te", HOP_BY_HOP}, {"trailer", HOP_BY_HOP}, {"trailers", HOP_BY_HOP},
-        {"transfer-encoding", HOP_BY_HOP}, {"upgrade", HOP_BY_HOP},
+        {"transfer-encoding", HOP_BY_HOP}, {"upgrade", UPGRADE},
     };
     for (size_t i = 0; i < sizeof special / sizeof *special; i++)
         if ((name[0] | 0x20) == special[i].name[0] && strlen(special[i].name) == size

@@ -2,8 +2,10 @@
 
 What differs:
 
-* A `handler_class` has the hooks below. The methods by which gevent's parses and answers are compiled here, and nobody
-  can override them.
+* A `handler_class` has the hooks below; they are enough for gevent-websocket's. The methods by which gevent's parses
+  and answers are compiled here, and nobody can override them.
+* A connection may be taken over, as `gossamer.http.takeover` says. A handler does it by giving its `start_response()`
+  a 101.
 * "wsgi.multithread" is True: while one request waits, others call the application.
 * Applications and clients are held to PEP 3333 and RFC 9112 where gevent is lenient: see `gossamer.http`.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.client import responses
 from typing import Any, ClassVar
 
@@ -112,27 +114,91 @@ class WSGIHandler:
     """What happens around the requests of one connection. Subclasses override the methods below.
 
     sock, address: the connection and the client's address; `server`: the WSGIServer.
-    environ: of the request under way. requestline: its first line; path: what it asks for, as the client sent it.
-    status: of the response, such as "200 OK", None if none was begun; code: its number.
-    response_length: bytes of its body. time_start, time_finish: in seconds since the epoch.
+    rfile: what the client sends is read from it when the connection is taken over; None: a file made of `sock`.
+    application, environ: of the request under way. requestline: its first line; path: what it asks for, as the client
+        sent it; request_version: its protocol, such as "HTTP/1.1".
+    status: of the response, such as "200 OK", None if none was begun; code: its number; result: what the application
+        has returned. response_length: bytes of its body. time_start, time_finish: in seconds since the epoch.
     """
 
-    def __init__(self, sock: Any, address: Any, server: WSGIServer) -> None:
+    def __init__(self, sock: Any, address: Any, server: WSGIServer, rfile: Any = None) -> None:
         self.socket = sock
         self.client_address = address
         self.server = server
+        self.application: Application | None = None
         self.environ: dict[str, Any] = {}
         self.requestline = ""
+        self.request_version: str | None = None
         self.status: str | None = None
         self.code: int | None = None
+        self.result: Iterable[bytes] | None = None
         self.response_length = 0
         self.time_start = 0.0
         self.time_finish = 0.0
+        self._rfile = rfile
+        self._start_response: Any = None
+        self._write: Callable[[bytes], object] | None = None
 
     @property
     def path(self) -> str:
         """What the request under way asks for, as the client sent it."""
         return str(self.environ.get("RAW_URI", ""))
+
+    @property
+    def rfile(self) -> Any:
+        """The client's bytes as a file, for a connection that is taken over: the server reads others by itself."""
+        if self._rfile is None:
+            self._rfile = self.socket.makefile("rb")
+        return self._rfile
+
+    @property
+    def headers_sent(self) -> bool:
+        """Whether the head of the response has been sent."""
+        return self._start_response is not None and bool(self._start_response.__self__.begun)
+
+    def handle(self) -> None:
+        """Serve the connection to its end."""
+        self.server.serve_connection(self)
+
+    def handle_application(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Have the request of `environ` answered through `start_response`; returns what is to be sent."""
+        self.application = self.server.application
+        self.request_version = environ["SERVER_PROTOCOL"]
+        self.requestline = f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {self.request_version}"
+        self.status = self.code = self.result = self._write = None
+        self._start_response = start_response
+        self.environ = environ
+        self.environ = self.get_environ()
+        try:
+            self.run_application()
+            return self.result if self.result is not None else ()
+        finally:
+            self.result = None
+
+    def run_application(self) -> None:
+        """Call the application, and set `result` to what is to be sent; None: nothing more than `write()` has sent."""
+        assert self.application is not None
+        self.result = self.application(self.environ, self.start_response)
+        self.process_result()
+
+    def process_result(self) -> None:
+        """Do nothing: the server sends `result` when `run_application()` has returned."""
+
+    def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
+        """What the application is given: PEP 3333's callable. Takes and raises what that does; returns `write`."""
+        self._write = self._start_response(status, headers, exc_info)
+        self.status, self.code = status, int(status[:3])
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, a piece of the response, and its head before the first one.
+
+        Raises TypeError if `data` is not bytes, AssertionError without a `start_response()` before, and
+        gossamer.http.ClientDisconnected if the client is gone.
+        """
+        if self._write is None:
+            raise AssertionError("write() was called before start_response()")
+        self._write(data or b"")
 
     def get_environ(self) -> dict[str, Any]:
         """The environment that the application is called with; `self.environ` if this is not overridden."""
@@ -155,6 +221,11 @@ class WSGIHandler:
     def log_request(self) -> None:
         """Write the line to the server's log."""
         self.server.log.write(self.format_request() + "\n")
+
+    def finish(self) -> None:
+        """Let go of the connection, which has ended."""
+        if self._rfile is not None:
+            self._rfile.close()
 
     def take(self, access: Access) -> None:
         """Take over what there is to tell of a request, `access`, and log it."""
@@ -249,11 +320,16 @@ class WSGIServer(StreamServer):
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve one connection to its end: `sock`, from the client at `address`."""
-        self._handlers[getcurrent()] = self.handler_class(sock, address, self)
+        self.handler_class(sock, address, self).handle()
+
+    def serve_connection(self, handler: WSGIHandler) -> None:
+        """Serve the connection of `handler` to its end, asking the handler where it has something to say."""
+        self._handlers[getcurrent()] = handler
         try:
-            self._serve(sock, address)()
+            self._serve(handler.socket, handler.client_address)()
         finally:
             del self._handlers[getcurrent()]
+            handler.finish()
 
     def stop(self, timeout: float | None = None) -> None:
         """Accept no more, close idle connections, and let the requests under way finish.
@@ -270,9 +346,7 @@ class WSGIServer(StreamServer):
         return self._connections.stats() if self._connections is not None else {}
 
     def _call(self, environ: dict[str, Any], start_response: Any) -> Any:
-        handler = self._handlers[getcurrent()]
-        handler.environ = environ
-        return self.application(handler.get_environ(), start_response)
+        return self._handlers[getcurrent()].handle_application(environ, start_response)
 
     def _log_access(self, access: Access) -> None:
         self._handlers[getcurrent()].take(access)

@@ -23,9 +23,9 @@ cdef class RequestReader(Transport):
     cdef bint complete                       # the parser has seen the end of the request
     cdef bint keep                           # the client wants another request on this connection
     cdef bint expects_continue               # the client waits for "100 Continue" before it sends the body
+    cdef bint upgrade                        # the client would go on in another protocol
     cdef int version                         # 10 or 11
     cdef int header_count
-    cdef bint hosts                          # the request has a Host
     cdef str doubled                         # a header that there may be only one of, and was not
     cdef str target                          # as the client sent it
     cdef dict environ
@@ -45,7 +45,7 @@ cdef class RequestReader(Transport):
     cdef int take_target(self) except -1
     cdef int take_headers(self) except -1
     cdef int take_connection(self, str value) except -1
-    cdef int frame(self, bint upgrade) except -1
+    cdef int frame(self) except -1
     cdef int begin_anew(self) except -1
     cdef int more(self, Input body) except -1
     cdef Py_ssize_t receive_body(self, char **data) except -1

@@ -190,7 +190,6 @@ cdef class RequestReader(Transport):
 
     cdef int parse(self, const char *head, Py_ssize_t size) except -1:
         cdef request_line line = request_line_of(head, size)
-        cdef bint upgrade = False
         if line.version < 0:
             raise Refusal(400, "the first line is not a request of HTTP")
         if line.version == 0:
@@ -198,7 +197,7 @@ cdef class RequestReader(Transport):
         self.version = line.version
         self.keep = line.version == 11
         self.environ = PyDict_Copy(self.template)
-        self.complete = self.hosts = self.expects_continue = self.chunked = False
+        self.complete = self.expects_continue = self.chunked = self.upgrade = False
         self.doubled = self.target = self.body = None
         self.header_count = 0
         self.body_left = self.body_size = 0
@@ -211,7 +210,7 @@ cdef class RequestReader(Transport):
         try:
             self.parser.feed_data(PyBytes_FromStringAndSize(head, size))
         except HttpParserUpgrade:
-            upgrade = True
+            self.upgrade = True
         except HttpParserError as error:
             raise self.refusal(error) from None
         finally:
@@ -224,7 +223,7 @@ cdef class RequestReader(Transport):
         self.environ["REMOTE_PORT"] = self.port
         self.take_target()
         self.take_headers()
-        self.frame(upgrade)
+        self.frame()
         return 0
 
     def refusal(self, error):
@@ -300,7 +299,7 @@ cdef class RequestReader(Transport):
 
     # ---- bodies ----
 
-    cdef int frame(self, bint upgrade) except -1:
+    cdef int frame(self) except -1:
         """Finds out how the request's body ends."""
         cdef PyObject *coding = PyDict_GetItem(self.environ, TRANSFER_ENCODING)
         cdef PyObject *length = PyDict_GetItem(self.environ, CONTENT_LENGTH)
@@ -318,7 +317,7 @@ cdef class RequestReader(Transport):
             if size > min(self.settings.body, MOST_BODY):
                 raise Refusal(413, "the body is too large")
             self.body_left = size
-        if upgrade:
+        if self.upgrade:
             self.begin_anew()
         if not self.chunked and self.body_left == 0:
             self.expects_continue = False

@@ -15,8 +15,10 @@ cdef class Response:
     cdef Py_ssize_t head_size                # a bound
     cdef readonly bint begun                 # the head is sent
     cdef bint has_date, has_server, chunked
-    cdef bint without_length                 # a status that has neither a body nor a Content-Length
+    cdef bint without_length                 # 101, 204: a status that may not have a Content-Length
+    cdef bint unmodified                     # 304
     cdef bint bodiless                       # nothing but the head is sent
+    cdef bint switching                      # 101: what follows the head is another protocol's
     cdef readonly bint cut                   # the application gave more than it had declared
 
     cdef int take(self, status, headers) except -1

@@ -30,6 +30,7 @@ cdef extern from "http/head.h":
         DATE
         SERVER
         CONNECTION
+        UPGRADE
         HOP_BY_HOP
 
     bint is_token(const char *data, size_t size) nogil
@@ -124,15 +125,18 @@ cdef class Response:
         size = PyUnicode_GET_LENGTH(status)
         if not is_status(text, size):
             raise ValueError(f"the status must be like '200 OK', not {status!r}")
-        if text[0] == c"1" or text[0] == c"0":
-            raise ValueError(f"{status!r} is no final status; an application cannot send others")
+        self.switching = memcmp(text, b"101", 3) == 0 and self.transport.can_switch()
+        if (text[0] == c"1" or text[0] == c"0") and not self.switching:
+            raise ValueError(f"{status!r} is no final status; an application cannot send others, but for 101 when the "
+                             "client asks for another protocol (help('gossamer.http.takeover'))")
         if not isinstance(headers, list):
             raise TypeError(f"the headers must be a list, not {type(headers).__name__}")
         self.declared = -1
         self.has_date = self.has_server = False
         self.head_size = size
-        self.without_length = memcmp(text, b"204", 3) == 0 or memcmp(text, b"304", 3) == 0
-        self.bodiless = self.for_head or self.without_length
+        self.without_length = self.switching or memcmp(text, b"204", 3) == 0
+        self.unmodified = memcmp(text, b"304", 3) == 0
+        self.bodiless = self.for_head or self.unmodified or (self.without_length and not self.switching)
         # copies, down to the tuples: what is checked here is what is sent
         headers = [header if type(header) is tuple else as_tuple(header) for header in headers]
         self.status = self.headers = None
@@ -140,6 +144,8 @@ cdef class Response:
             self.take_header(<tuple>header)
         if self.head_size > MOST_HEAD:
             raise ValueError(f"the headers are larger than {MOST_HEAD} bytes")
+        if self.without_length:
+            self.declared = -1
         self.status = <str>status
         self.headers = headers
         return 0
@@ -172,11 +178,13 @@ cdef class Response:
             self.has_date = True
         elif kind == SERVER:
             self.has_server = True
+        elif self.switching and (kind == CONNECTION or kind == UPGRADE):
+            pass
         elif kind == CONNECTION and second.strip().lower() == "close":
             self.keep = False
         elif kind == CONNECTION and second.strip().lower() == "keep-alive":
             pass
-        elif kind == CONNECTION or kind == HOP_BY_HOP:
+        elif kind == CONNECTION or kind == UPGRADE or kind == HOP_BY_HOP:
             raise ValueError(f"{first} is between the server and the client; an application cannot set it (PEP 3333)")
         self.head_size += name_size + value_size + 4
         return 0
@@ -227,10 +235,12 @@ cdef class Response:
 
     cdef char *write_head(self, char *out, int64_t length) except NULL:
         """Writes the head, and settles how the body's end is told."""
+        cdef header_kind kind
         out = add(out, b"HTTP/1.1 ", 9)
         out = add_str(out, self.status)
         for header in self.headers:
-            if kind_of_header(<const char *>PyUnicode_DATA(header[0]), PyUnicode_GET_LENGTH(header[0])) == CONNECTION:
+            kind = kind_of_header(<const char *>PyUnicode_DATA(header[0]), PyUnicode_GET_LENGTH(header[0]))
+            if (kind == CONNECTION and not self.switching) or (kind == CONTENT_LENGTH and self.without_length):
                 continue
             out = add(out, b"\r\n", 2)
             out = add_str(out, <str>header[0])
@@ -242,7 +252,9 @@ cdef class Response:
         if not self.has_date:
             out = add(out, b"\r\nDate: ", 8)
             out = add(out, self.transport.settings.date_now(), DATE_SIZE)
-        if self.declared < 0 and not self.without_length:
+        if self.switching:
+            self.transport.switch_protocols()
+        elif self.declared < 0 and not self.without_length and not self.unmodified:
             if length > 0 or (length == 0 and not self.for_head):
                 out = decimal_write(add(out, b"\r\nContent-Length: ", 18), length)
                 self.declared = length
@@ -253,7 +265,9 @@ cdef class Response:
                 self.chunked = True
         if self.transport.settings.stopping or not self.transport.can_go_on():
             self.keep = False
-        if not self.keep:
+        if self.switching:
+            self.keep = False
+        elif not self.keep:
             out = add(out, b"\r\nConnection: close", 19)
         elif self.old_protocol:
             out = add(out, b"\r\nConnection: keep-alive", 24)

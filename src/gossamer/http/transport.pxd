@@ -44,6 +44,8 @@ cdef class Transport:
     cdef int linger(self) except -1
     cdef int say_goodbye(self) except -1
     cdef bint can_go_on(self)
+    cdef bint can_switch(self)
+    cdef int switch_protocols(self) except -1
 
 
 cdef int64_t moment(int64_t patience)

@@ -264,6 +264,14 @@ cdef class Transport:
         """Whether another message can follow the one that is being answered."""
         return True
 
+    cdef bint can_switch(self):
+        """Whether the request that is being answered may be answered by going on in another protocol."""
+        return False
+
+    cdef int switch_protocols(self) except -1:
+        """It is: what follows is none of the server's."""
+        return 0
+
 
 def disconnected(error):
     """What a failed wait or send means to whoever was writing."""
