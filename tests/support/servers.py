@@ -138,6 +138,8 @@ def rabbitmq(folder: Path) -> Iterator[Server]:
 
     Erlang looks its nodes up at a port mapper. Left alone, it would start one that stays for good.
     """
+    # Debian's rabbitmq-server in PATH writes its log where only Debian's own may
+    command = [program("rabbitmq-server", folders=("/usr/lib/rabbitmq/bin",), first=True)]
     port, owner = free_port(), owner_for("rabbitmq")
     names, data, plugins = folder / "names", folder / "data", folder / "plugins"
     for each in (names, data):
@@ -165,8 +167,6 @@ def rabbitmq(folder: Path) -> Iterator[Server]:
         "RUNNING_UNDER_SYSTEMD": "true",
     }
     give(folder, owner)
-    # Debian's rabbitmq-server in PATH writes its log where only Debian's own may
-    command = [program("rabbitmq-server", folders=("/usr/lib/rabbitmq/bin",), first=True)]
     with (
         running([program("epmd"), "-port", str(mapper), "-address", "127.0.0.1"], names, owner=owner, port=mapper),
         running(command, data, owner=owner, port=port, environment=environment),
