@@ -338,6 +338,37 @@ def test_a_native_and_a_green_reader_take_turns(pipe: Pipe) -> None:
     thread.join()
 
 
+def test_native_and_green_readers_that_come_at_any_moment_lose_no_line() -> None:
+    """A hundred times, since it is about the moment in which one leaves and another one comes."""
+    out = output_of(
+        PRELUDE
+        + """
+get_hub()
+for _ in range(scaled(100)):
+    reading, writing = os.pipe()
+    file = open(reading, 'rb')
+    lines = []
+    read = lambda: lines.append(file.readline())
+    first = spawn(read)
+    turns()
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    sleep(0.0005)
+    os.write(writing, b'one\\n')
+    joined(first)
+    second = spawn(read)
+    turns()
+    os.write(writing, b'two\\nthree\\n')
+    joined(second)
+    until(lambda: not thread.is_alive())
+    assert sorted(lines) == [b'one\\n', b'three\\n', b'two\\n'], lines
+    os.close(writing)
+    file.close()
+"""
+    )
+    assert out == ""
+
+
 def test_two_readers_of_one_sockets_file_take_turns() -> None:
     one, other = socket.socketpair()
     with one, other, one.makefile("rb") as file:

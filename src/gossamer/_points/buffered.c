@@ -5,8 +5,12 @@
    second green thread that came meanwhile would be told "reentrant call". So each method that takes the lock looks
    first whether it is taken, and parks until whoever has it leaves.
 
-   - Native threads wait in the lock itself, as ever, and wake green ones when they leave. (A readline() that waits in
-     there drops what was buffered meanwhile: so it is among native threads alone. Green threads wait outside.)
+   - Nobody waits in the lock itself, where a native thread would take it without the GIL: in between a green thread's look
+     and its going in, which then blocks its OS thread for as long as the other reads. (And a readline() that has waited in
+     there drops what was buffered meanwhile.) So native threads, too, look and wait outside, by naps, and wake green
+     ones when they leave. Only one that was inside before the points were installed is not known of.
+   - A lock whose owner will never come back is the original's business: when the interpreter ends, it gives up after a
+     while.
    - A call from inside a call of the same green thread (a raw file in Python that uses the buffer above it) is what
      "reentrant call" means, and is for the original to refuse.
    - Nothing is done for BufferedRandom, which needs a file that can be positioned.
@@ -16,6 +20,8 @@
      thread, and a flush likewise.
    - An interrupt after a part was written waits for the next piece (file.c). */
 #include "file.h"
+
+#include "socket.h"
 
 static PyObject *reader_close(PyObject *self, PyObject *ignored);
 static PyObject *reader_peek(PyObject *self, PyObject *const *args, Py_ssize_t count);
@@ -95,6 +101,21 @@ wait_outside(struct hub *hub, PyObject *self)
     return 0;
 }
 
+enum { FIRST_NAP = 50000, LONGEST_NAP = 2000000 };  /* nanoseconds */
+
+/* The same for a thread without a hub. */
+static int
+wait_outside_natively(PyObject *self)
+{
+    for (int64_t nap = FIRST_NAP; unlikely(is_taken(self)); nap = nap < LONGEST_NAP ? 2 * nap : nap) {
+        if (layout(self)->owner == PyThread_get_thread_ident() || interpreter_is_finalizing())
+            return 0;
+        if (wait_natively(-1, READING, clock_now() + nap) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static struct call *
 enter(struct hub *hub, PyObject *self)
 {
@@ -141,7 +162,7 @@ call_object(enum buffered_point which, PyObject *self, PyObject *argument)
         struct call *call = enter(hub, self);
         return call != NULL ? leave(call, original_object(point, self, argument)) : NULL;
     }
-    PyObject *result = original_object(point, self, argument);
+    PyObject *result = wait_outside_natively(self) == 0 ? original_object(point, self, argument) : NULL;
     wake_next(self);
     return result;
 }
@@ -155,7 +176,7 @@ call_fast(enum buffered_point which, PyObject *self, PyObject *const *args, Py_s
         struct call *call = enter(hub, self);
         return call != NULL ? leave(call, original_fast(point, self, args, count)) : NULL;
     }
-    PyObject *result = original_fast(point, self, args, count);
+    PyObject *result = wait_outside_natively(self) == 0 ? original_fast(point, self, args, count) : NULL;
     wake_next(self);
     return result;
 }
@@ -214,7 +235,7 @@ reader_next(PyObject *self)
         struct call *call = enter(hub, self);
         return call != NULL ? leave(call, original_next(self)) : NULL;
     }
-    PyObject *line = original_next(self);
+    PyObject *line = wait_outside_natively(self) == 0 ? original_next(self) : NULL;
     wake_next(self);
     return line;
 }
