@@ -172,3 +172,11 @@ print('os' in monkey.saved, 'Thread' in monkey.saved['threading'], 'start_new_th
 """
     )
     assert out == "{}\n['sleep'] True\nFalse True True\n"
+
+
+def test_that_anything_is_patched_is_known() -> None:
+    out = output_of(
+        "from gossamer import monkey\nprint(monkey.is_anything_patched())\nmonkey.patch_time()\n"
+        "print(monkey.is_anything_patched())"
+    )
+    assert out == "False\nTrue\n"

@@ -132,3 +132,11 @@ def test_what_cannot_be_opened_is_refused_as_open_does(tmp_path: Path) -> None:
         FileObject(object())
     with pytest.raises(AttributeError):
         FileObject(0, closefd=False).no_such_name
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_file_that_is_lent_stays_open_as_long_as_one_of_its_methods_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "lent"
+    path.write_bytes(b"text")
+    assert FileObject(path.open("rb")).read() == "text"
+    assert FileObjectThread(path.open("rb"), "rb").read() == b"text"

@@ -376,3 +376,16 @@ def test_native_threads_may_call_run_callback() -> None:
     in_thread(lambda: hub.loop.run_callback_threadsafe(seen.append, threading.get_ident))
     turns()
     assert len(seen) == 1
+
+
+def test_errors_go_to_the_stream_that_is_set_and_nowhere_if_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub, stream = get_hub(), io.StringIO()
+    monkeypatch.setitem(hub.__dict__, "exception_stream", None)
+    hub.exception_stream = stream
+    hub.print_exception("something", LookupError, LookupError("why"), None)
+    hub.exception_stream = None
+    hub.print_exception("something", LookupError, LookupError("not this"), None)
+    assert "LookupError: why" in stream.getvalue()
+    assert "not this" not in stream.getvalue() + capsys.readouterr().err

@@ -108,3 +108,19 @@ def test_a_raw_greenlet_knows_who_started_it_and_shares_its_tree_locals() -> Non
     it = spawn(start_raw)
     it.join()
     assert seen == [it, {"request": 7}]
+
+
+def test_assert_switches_insists_on_turns_that_are_short_enough() -> None:
+    with assert_switches(max_blocking_time=60):
+        sleep(0)
+    with pytest.raises(AssertionError, match="no other greenlet had a turn"), assert_switches(max_blocking_time=0):
+        sleep(0)
+
+
+def test_a_setting_may_be_changed_by_its_name() -> None:
+    before = config.max_blocking_time
+    config.set("max_blocking_time", 3.5)
+    assert config.max_blocking_time == 3.5
+    config.set("max_blocking_time", before)
+    with pytest.raises(AttributeError, match="no setting named 'nothing'"):
+        config.set("nothing", 1)

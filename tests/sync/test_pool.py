@@ -1,5 +1,6 @@
 """Group and Pool: who is in, who waits for a place, results in order, ends."""
 
+import queue
 from collections.abc import Iterator
 from typing import Any
 
@@ -284,3 +285,24 @@ def test_one_that_was_told_to_end_is_told_once_and_not_waited_for_again() -> Non
     assert told == ["told"]
     it.kill(LookupError)
     assert len(group) == 0
+
+
+def test_a_full_pool_is_a_full_queue_for_whoever_catches_that() -> None:
+    pool = Pool(1)
+    holder = pool.spawn(sleep, 60)
+    with pytest.raises(queue.Full):
+        pool.add(Greenlet(int), blocking=False)
+    holder.kill()
+
+
+def test_a_subclass_may_take_greenlets_in_with_an_add_of_its_own() -> None:
+    taken = []
+
+    class Counting(Pool):
+        def add(self, greenlet: Any) -> None:  # type: ignore[override]
+            taken.append(greenlet)
+            super().add(greenlet)
+
+    it = Counting(1).spawn(int)
+    it.join()
+    assert taken == [it]

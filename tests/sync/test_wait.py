@@ -28,7 +28,7 @@ def test_objects_come_in_the_order_in_which_they_become_ready() -> None:
 def test_wait_returns_all_of_them() -> None:
     slow, quick = spawn(after, 0.01, "slow"), spawn(after, 0.001, "quick")
     assert wait([slow, quick]) == [quick, slow]
-    assert wait([slow, quick, slow]) == [slow, quick]
+    assert wait([slow, quick, slow]) == [slow, slow, quick]
     assert wait([]) == []
 
 
@@ -192,3 +192,13 @@ def test_idle_returns_when_nobody_is_ready_any_more() -> None:
     assert seen == [0, 1, 2, 3, 4]
     assert it.ready()
     assert getcurrent().parent is None
+
+
+def test_an_object_that_is_given_twice_comes_twice() -> None:
+    it = spawn(lambda: None)
+    assert list(iwait([it, it])) == [it, it]
+    assert wait([it, it], count=1) == [it]
+
+
+def test_iwait_without_objects_yields_once_whether_nothing_is_left() -> None:
+    assert list(iwait(None, timeout=10)) == [True]

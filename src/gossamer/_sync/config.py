@@ -97,8 +97,12 @@ class Config:
         self.__dict__["track_greenlet_tree"] = bool(on)
         follow_spawns(stacks=bool(on))
 
+    def set(self, name: str, value: Any) -> None:
+        """Change the setting of that name. Raises AttributeError for what is no setting."""
+        setattr(self, name, value)
+
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_") or not hasattr(type(self), name):
+        if name.startswith("_") or name == "set" or not hasattr(type(self), name):
             raise AttributeError(f"there is no setting named {name!r}")
         super().__setattr__(name, value)
 

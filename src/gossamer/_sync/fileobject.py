@@ -28,7 +28,12 @@ class FileObjectClosed(OSError):
 
 
 class WaitingFileIO(io.FileIO):
-    """A FileIO that also waits where its descriptor is in non-blocking mode."""
+    """A FileIO that also waits where its descriptor is in non-blocking mode.
+
+    lent: the file object whose descriptor it uses; alive, and so open, as long as this one is.
+    """
+
+    lent: Any = None
 
     def readinto(self, buffer: Any) -> int:
         """Read into the buffer, once there is anything; returns how many bytes, 0 at the end."""
@@ -108,6 +113,7 @@ class FileObjectPosix:
         raw_type = WholeFileIO if atomic_write else WaitingFileIO
         closes = self._closes and self._lent is None
         self._io = _opened(raw_type, target, mode, size, encoding, errors, newline, closes)
+        self.fileio.lent = self._lent
         self._mode = mode
         self._keep_name(fobj)
 

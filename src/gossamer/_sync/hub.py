@@ -162,8 +162,12 @@ class Hub(_core.Hub):
 
     @property
     def exception_stream(self) -> Any:
-        """Where errors are printed: sys.stderr as it is now."""
-        return sys.stderr
+        """Where errors are printed: sys.stderr as it is then, unless set; None: nowhere."""
+        return self.__dict__.get("exception_stream", sys.stderr)
+
+    @exception_stream.setter
+    def exception_stream(self, stream: Any) -> None:
+        self.__dict__["exception_stream"] = stream
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {id(self):#x} {self.backend}>"

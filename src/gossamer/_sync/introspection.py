@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from time import monotonic
 from typing import Any, ClassVar
 
 from gossamer import _core
@@ -196,21 +197,26 @@ def print_run_info(
 
 
 @contextmanager
-def assert_switches(*, hub_only: bool = False) -> Iterator[None]:
+def assert_switches(max_blocking_time: float | None = None, hub_only: bool = False) -> Iterator[None]:
     """Return a context manager which insists that its block lets other greenlets run.
 
     It raises AssertionError if the block did not.
 
+    max_blocking_time: that it did so at least every so many seconds; None: at all.
     hub_only: that the hub greenlet ran. Switches are traced meanwhile, so nothing in it is as fast as ever.
     """
     switched = False
+    longest, since = 0.0, monotonic()
     here, before = _core.getcurrent(), _core.gettrace()
 
     def follow(event: Any, between: tuple[_core.greenlet, _core.greenlet]) -> None:
-        nonlocal switched
+        nonlocal switched, longest, since
         origin, target = between
-        if origin is here and (not hub_only or isinstance(target, _core.Hub)):
+        if target is here:
+            since = monotonic()
+        elif origin is here and (not hub_only or isinstance(target, _core.Hub)):
             switched = True
+            longest = max(longest, monotonic() - since)
         if before is not None:
             before(event, between)
 
@@ -221,3 +227,6 @@ def assert_switches(*, hub_only: bool = False) -> Iterator[None]:
         _core.settrace(before)
     if not switched:
         raise AssertionError("the block did not switch to another greenlet")
+    longest = max(longest, monotonic() - since)
+    if max_blocking_time is not None and longest > max_blocking_time:
+        raise AssertionError(f"no other greenlet had a turn for {longest:.3g} seconds, not {max_blocking_time:g}")

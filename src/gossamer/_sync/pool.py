@@ -16,13 +16,14 @@ from gossamer._sync.event import Event
 from gossamer._sync.greenlet import Greenlet, joinall
 from gossamer._sync.lock import DummySemaphore, Semaphore
 from gossamer._sync.mapping import GroupMappingMixin
+from gossamer._sync.queue import Full
 from gossamer._sync.timeout import Timeout
 
 __all__ = ["Group", "GroupMappingMixin", "Pool", "PoolFull"]
 
 
-class PoolFull(Exception):
-    """There is no free place in the pool, and there was none within the time given."""
+class PoolFull(Full):
+    """A queue.Full: there is no free place in the pool, and there was none within the time given."""
 
 
 class Group(GroupMappingMixin):
@@ -177,9 +178,9 @@ class Pool(Group):
             self._places.release()
             raise
 
-    def start(self, greenlet: Any, blocking: bool = True, timeout: float | None = None) -> None:
-        """Take a green thread in, as `add`, and start it."""
-        self.add(greenlet, blocking=blocking, timeout=timeout)
+    def start(self, greenlet: Any, *args: Any, **kwargs: Any) -> None:
+        """Take a green thread in, as `add` with these arguments, and start it."""
+        self.add(greenlet, *args, **kwargs)
         greenlet.start()
 
     def _discard(self, greenlet: Any) -> None:

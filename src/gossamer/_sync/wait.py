@@ -6,7 +6,7 @@ greenlet finds it, in the order of their becoming ready.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from time import monotonic
 from types import TracebackType
@@ -21,9 +21,11 @@ class _Waiting(Iterator[Any]):
     """The objects that are ready, one by one. Closed, it lets go of the others."""
 
     def __init__(self, objects: Iterable[Any], timeout: float | None, count: int | None) -> None:
-        self._pending = {id(it): it for it in objects}
+        given = list(objects)
+        self._pending = {id(it): it for it in given}
+        self._times = Counter(map(id, given))
         self._deadline = None if timeout is None else monotonic() + timeout
-        self._left = len(self._pending) if count is None else min(count, len(self._pending))
+        self._left = len(given) if count is None else min(count, len(given))
         self._ready: deque[Any] = deque()
         self._waiting = _core.WaitQueue("one of several objects")
         self._linked = False
@@ -63,7 +65,7 @@ class _Waiting(Iterator[Any]):
 
     def _notify(self, it: Any) -> None:
         if self._pending.pop(id(it), None) is not None:
-            self._ready.append(it)
+            self._ready.extend([it] * self._times[id(it)])
             it.unlink(self._notify)
             self._waiting.unpark()
 
@@ -83,13 +85,16 @@ class _Waiting(Iterator[Any]):
         self.close()
 
 
-def iwait(objects: Iterable[Any], timeout: float | None = None, count: int | None = None) -> _Waiting:
+def iwait(objects: Iterable[Any] | None, timeout: float | None = None, count: int | None = None) -> Any:
     """Yield the objects as they become ready: all, or `count`, or those that do in `timeout` seconds.
 
     An object is anything with rawlink() and unlink(): a Greenlet, an Event, a Semaphore, an AsyncResult, ... The
-    iterator is a context manager that lets go of the objects at the end of the block.
+    iterator is a context manager that lets go of the objects at the end of the block. An object that is given twice is
+    yielded twice. objects: None yields once, what `wait()` without objects returns.
     Raises TypeError for an object that has neither. From gevent's documentation of iwait.
     """
+    if objects is None:
+        return map(_core.get_hub().join, (timeout,))
     return _Waiting(objects, timeout, count)
 
 

@@ -22,6 +22,7 @@ plugins that are found by entry points are not called.
 from gossamer.monkey._main import main
 from gossamer.monkey._originals import (
     get_original,
+    is_anything_patched,
     is_module_patched,
     is_object_patched,
     patch_item,
@@ -50,6 +51,7 @@ from gossamer.monkey._patches import (
 __all__ = [
     "MonkeyPatchWarning",
     "get_original",
+    "is_anything_patched",
     "is_module_patched",
     "is_object_patched",
     "main",

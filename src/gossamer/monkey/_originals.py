@@ -17,7 +17,15 @@ from typing import Any
 from gossamer import _core
 from gossamer.monkey._state import PATCHES, patched, saved
 
-__all__ = ["get_original", "is_module_patched", "is_object_patched", "patch_item", "patch_module", "saved"]
+__all__ = [
+    "get_original",
+    "is_anything_patched",
+    "is_module_patched",
+    "is_object_patched",
+    "patch_item",
+    "patch_module",
+    "saved",
+]
 
 _MISSING = object()
 
@@ -34,6 +42,11 @@ def get_original(mod_name: str | Sequence[str], item_name: str | Sequence[str]) 
     if isinstance(item_name, str):
         return _original(module, item_name)
     return [_original(module, name) for name in item_name]
+
+
+def is_anything_patched() -> bool:
+    """Whether anything has been patched in this process."""
+    return bool(patched or saved)
 
 
 def is_module_patched(mod_name: str) -> bool:

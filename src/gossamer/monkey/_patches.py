@@ -70,7 +70,8 @@ def patch_all(
     }
     _core.get_hub()
     anew = any(on and name not in patched for name, on in wanted.items())
-    if anew and not _agreed(events.GeventWillPatchAllEvent(wanted, kwargs)):
+    arguments = {**wanted, "aggressive": aggressive, "Event": Event}
+    if anew and not _agreed(events.GeventWillPatchAllEvent(arguments, kwargs)):
         return False
     for name, on in wanted.items():
         if on:
@@ -78,8 +79,8 @@ def patch_all(
         else:
             _leave_out(name)
     if anew:
-        events.notify(events.GeventDidPatchBuiltinModulesEvent(wanted, kwargs))
-        events.notify(events.GeventDidPatchAllEvent(wanted, kwargs))
+        events.notify(events.GeventDidPatchBuiltinModulesEvent(arguments, kwargs))
+        events.notify(events.GeventDidPatchAllEvent(arguments, kwargs))
     return True
 
 
