@@ -540,6 +540,100 @@ def test_the_next_deadline_is_the_first_timers() -> None:
     timer.stop()
 
 
+OUTSIDE = """
+import gossamer, os, socket, threading, time
+from gossamer import monkey
+monkey.patch_all(select=False, thread=False)
+loop = gossamer.get_hub().loop
+log = []
+
+def work():
+    for number in range(3):
+        gossamer.sleep(0.002)
+        log.append(number)
+
+def echo(end):
+    log.append(end.recv(9))
+    end.send(b'answer')
+
+one, other = socket.socketpair()
+reading, writing = os.pipe()
+async_, io = loop.async_(), loop.io(reading, 1)
+threads = [gossamer.spawn(work), gossamer.spawn(echo, other)]
+async_.start(log.append, 'other thread')
+loop.run_callback(io.start, lambda: (log.append(os.read(reading, 9)), io.stop()))
+threads.append(gossamer.spawn(lambda: (one.send(b'question'), log.append(one.recv(9)))))
+def done():
+    return all(thread.ready() for thread in threads) and len(log) == 7
+
+def other_thread():
+    os.write(writing, b'pipe')
+    time.sleep(0.01)  # the loop outside waits by then, and has no deadline
+    async_.send()
+
+def from_outside():
+    threading.Thread(target=other_thread).start()
+"""
+EVERYTHING = ["0", "1", "2", "'other thread'", "b'answer'", "b'pipe'", "b'question'"]
+
+
+def test_a_stock_asyncio_loop_drives_the_hub_by_descriptor_and_deadline() -> None:
+    assert (
+        output_of(
+            OUTSIDE
+            + """
+import asyncio
+
+async def main():
+    outside, ended = asyncio.get_running_loop(), asyncio.Event()
+    timer = None
+    def turn():
+        nonlocal timer
+        if timer is not None:
+            timer.cancel()
+        loop.run(nowait=True, once=True)
+        left = loop.next_deadline()
+        timer = outside.call_later(left, turn) if left is not None else None
+        if done():
+            ended.set()
+    outside.add_reader(loop.fileno(), turn)
+    outside.call_soon(turn)
+    outside.call_later(0.01, from_outside)
+    await asyncio.wait_for(ended.wait(), 30)
+    outside.remove_reader(loop.fileno())
+    if timer is not None:
+        timer.cancel()
+
+asyncio.run(main())
+print(sorted(map(repr, log)))
+"""
+        )
+        == f"{sorted(EVERYTHING)}\n"
+    )
+
+
+def test_a_stock_selector_drives_the_hub_by_descriptor_and_deadline() -> None:
+    assert (
+        output_of(
+            OUTSIDE
+            + """
+import selectors
+with selectors.DefaultSelector() as outside:
+    outside.register(loop.fileno(), selectors.EVENT_READ)
+    sent = False
+    while not done():
+        outside.select(loop.next_deadline() if sent else 0.01)
+        loop.run(nowait=True, once=True)
+        if not sent and 2 in log:
+            sent = True
+            from_outside()
+print(sorted(map(repr, log)))
+"""
+        )
+        == f"{sorted(EVERYTHING)}\n"
+    )
+
+
 def test_run_returns_when_nothing_is_left() -> None:
     assert (
         output_of(

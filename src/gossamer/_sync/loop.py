@@ -175,7 +175,9 @@ class Loop(LoopCalls):
     def run(self, nowait: bool = False, once: bool = False) -> None:
         """Let the hub run: until nothing is left to wait for, or, with nowait or once, all that is ready now.
 
-        For programs that drive the loop from outside: `fileno` and `next_deadline` say when to call.
+        For programs that drive the loop from outside: call it with nowait when `fileno` can be read, and when
+        `next_deadline`, asked anew after each call, has passed. The loop outside has to block natively: switch the
+        points of `select` off (`monkey.patch_all(select=False)`).
         """
         if not nowait and not once:
             self.hub.join()
@@ -184,8 +186,11 @@ class Loop(LoopCalls):
         _core.sleep(0)
 
     def next_deadline(self) -> float | None:
-        """Seconds until the first timer expires, None without one."""
-        return self.hub.next_deadline()
+        """Seconds until the loop has something to do though no descriptor is ready: 0 when it has now, None for never.
+
+        What was started since the last turn is looked at, so that `fileno` is ready when any of that is.
+        """
+        return 0.0 if self.hub.poll() else self.hub.next_deadline()
 
     def fileno(self) -> int:
         """The descriptor of the epoll instance."""

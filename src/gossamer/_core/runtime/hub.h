@@ -235,6 +235,9 @@ void drop_finished(struct thread *thread);
 /* ---- poll.c ---- */
 void hub_poll(struct hub *hub, bool may_sleep);
 
+/* Announces that this thread is about to sleep, so that others wake it. Returns false when they left something before. */
+bool hub_may_sleep(struct hub *hub);
+
 /* Waits until `descriptor` is ready. Outcome, or -1 with an exception set. `deadline` INT64_MAX: none. */
 int hub_wait_descriptor(struct hub *hub, int descriptor, enum direction direction, int64_t deadline);
 

@@ -225,6 +225,8 @@ Hub_next_deadline(PyObject *self, PyObject *Py_UNUSED(ignored))
     struct hub *hub = own_hub(self);
     if (hub == NULL)
         return NULL;
+    if (!hub_may_sleep(hub))
+        return PyFloat_FromDouble(0);
     if (hub->timers.count == 0)
         Py_RETURN_NONE;
     int64_t left = hub->timers.heap[0].when - clock_now();
@@ -272,7 +274,8 @@ static PyMethodDef hub_methods[] = {
     {"fileno", Hub_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nThe epoll descriptor: readable when poll() would find something but timers."},
     {"next_deadline", Hub_next_deadline, METH_NOARGS,
-     "next_deadline($self, /)\n--\n\nSeconds until the first timer expires; None without one."},
+     "next_deadline($self, /)\n--\n\nSeconds until the first timer expires; None without one.\n\n"
+     "For who sleeps in the hub's stead: other threads make fileno() readable from now on, until the next poll."},
     {"polls", Hub_polls, METH_NOARGS, "polls($self, /)\n--\n\nHow often descriptors and timers were asked for so far."},
     {"waits", Hub_waits, METH_NOARGS,
      "waits($self, /)\n--\n\nHow many timers, descriptors and promises there are that join() waits for."},

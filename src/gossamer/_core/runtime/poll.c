@@ -89,10 +89,10 @@ epoll_sleep(struct poller *poller, int64_t nanoseconds)
     return epoll_wait(poller->epoll, poller->events, EVENTS_A_CALL, most);
 }
 
-/* Announces that this thread is about to sleep. Returns false when others left something meanwhile. */
-static bool
-may_fall_asleep(struct remote *remote)
+bool
+hub_may_sleep(struct hub *hub)
 {
+    struct remote *remote = &hub->remote;
     pthread_mutex_lock(&remote->lock);
     remote->sleeping = remote->count == 0;
     bool may = remote->sleeping;
@@ -122,7 +122,7 @@ hub_sleep(struct hub *hub)
         if (nanoseconds > RECHECK_NANOSECONDS)
             nanoseconds = RECHECK_NANOSECONDS;
     }
-    if (!may_fall_asleep(&hub->remote))
+    if (!hub_may_sleep(hub))
         return 0;
     PyThreadState *tstate = PyEval_SaveThread();
     int count = epoll_sleep(&hub->poller, nanoseconds);
@@ -141,6 +141,7 @@ void
 hub_poll(struct hub *hub, bool may_sleep)
 {
     hub->polls++;
+    hub->remote.sleeping = false;
     if (unlikely(hub->poller.change_count > 0))
         watches_arm(hub);
     int count = epoll_wait(hub->poller.epoll, hub->poller.events, EVENTS_A_CALL, 0);
