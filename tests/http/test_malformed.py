@@ -73,6 +73,8 @@ MALFORMED = {
     "a Content-Length with two numbers": POST + b"Content-Length: 5, 5\r\n\r\nhello",
     "a Content-Length with a space inside": POST + b"Content-Length: 5 5\r\n\r\nhello",
     "a Content-Length beyond 64 bits": POST + b"Content-Length: 99999999999999999999999\r\n\r\n",
+    "a Content-Length with an underscore": POST + b"Content-Length: 1_0\r\n\r\nhellohello",
+    "two equal Content-Lengths": POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
     "two different Content-Lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     "Transfer-Encoding before Content-Length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello",
     "Content-Length before Transfer-Encoding": POST
@@ -99,6 +101,7 @@ MALFORMED_CHUNKS = {
     "more data than the size": b"5\r\nhelloX\r\n0\r\n\r\n",
     "less data than the size": b"5\r\nhel\r\n0\r\n\r\n",
     "an extension with a line feed alone": b"5;a\nb\r\nhello\r\n0\r\n\r\n",
+    "many extensions": (b"1;" + b"a" * 3000 + b"\r\nx\r\n") * 100 + b"0\r\n\r\n",
     "an extension without an end": b"5;" + b"a" * 5000 + b"\r\nhello\r\n0\r\n\r\n",
     "a trailer with a null byte": b"0\r\nT\x00: x\r\n\r\n",
     "trailers without an end": b"0\r\n" + b"T: x\r\n" * 20000,
@@ -118,6 +121,10 @@ def test_it_makes_no_difference_when_the_malformed_chunk_comes_byte_by_byte(serv
 
 OTHERS = {
     "an unknown method": (501, b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "a method of a kilobyte": (501, b"A" * 1000 + b" / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "a method without an end": (414, b"A" * 9000),
+    "a chunk of 64 bits": (413, CHUNKED + b"f" * 16 + b"\r\nhello"),
+    "a chunk that its end makes too large": (413, CHUNKED + b"fffffffffffffffe;a\r\nhello"),
     "a method in small letters": (501, b"get / HTTP/1.1\r\nHost: a\r\n\r\n"),
     "CONNECT": (501, b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"),
     "an unknown transfer coding": (501, POST + b"Transfer-Encoding: gzip\r\n\r\n"),

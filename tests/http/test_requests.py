@@ -149,6 +149,12 @@ def test_a_target_with_scheme_and_host_is_taken_apart(
     assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["HTTP_HOST"]) == (path, query, host)
 
 
+def test_http_1_0_has_the_host_of_its_target(server: Serving) -> None:
+    for headers in (b"", b"Host: a\r\n"):
+        (answer,) = answers(server.ask(b"GET http://other/environ HTTP/1.0\r\n" + headers + b"\r\n"))
+        assert json.loads(answer.body)["HTTP_HOST"] == "other"
+
+
 def test_options_may_ask_for_the_server_as_a_whole(server: Serving) -> None:
     (answer,) = answers(server.ask(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n" + CLOSE + b"\r\n"))
     assert (answer.status, answer.body) == (200, b"")

@@ -74,7 +74,7 @@ def written_declared(environ, start_response):
     write(b'lo')
     return [b'!']
 def nothing(environ, start_response):
-    start_response('204 No Content', [])
+    start_response('204 No Content', [('Content-Length', '0')])  # dropped: RFC 9110, 8.6
     return [b'dropped']
 def unchanged(environ, start_response):
     start_response('304 Not Modified', [('ETag', 'x')])

@@ -37,7 +37,8 @@ cdef class RequestReader(Transport):
     cdef chunk_place place
     cdef bint in_size                        # among the digits of a chunk's size
     cdef uint64_t chunk_left
-    cdef Py_ssize_t line_size
+    cdef Py_ssize_t line_size                # of the one that is being read; of all trailers
+    cdef Py_ssize_t extensions               # what all lines before chunks have had beyond a size
 
     cdef bint read_head(self, int64_t first_deadline) except -1
     cdef int check(self, const char *data, Py_ssize_t size, Py_ssize_t seen) except -1

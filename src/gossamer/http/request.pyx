@@ -10,6 +10,7 @@ error, or the message ends where it should not: both are refused.
 
 What follows from RFC 9112 and from experience with request smuggling, beyond what llhttp refuses:
 * One Host for HTTP/1.1, none missing; no Transfer-Encoding in HTTP/1.0, and none but "chunked".
+* What chunks cost beyond their data is bounded, as a head is: otherwise a body of a few bytes could take for ever.
 * Headers with an underscore in their name are dropped, as nginx does: in the environment they could not be told from
   those with a hyphen, which a proxy may have checked.
 """
@@ -49,6 +50,8 @@ cdef extern from "http/head.h":
 
 cdef Py_ssize_t MOST_KEYS = 1024
 cdef Py_ssize_t LINE = 4096
+# Of a line with the size of a chunk and nothing else.
+cdef Py_ssize_t PLAIN_SIZE = 18
 cdef Py_ssize_t PIECES_AT_ONCE = 65536
 
 cdef int64_t MOST_BODY = <int64_t>1 << 62
@@ -256,7 +259,7 @@ cdef class RequestReader(Transport):
             target = rest[len(authority) :]
             if not authority or "@" in authority:
                 raise Refusal(400, "the target names no host, or a user")
-            if HOST in self.environ:
+            if HOST in self.environ or self.version == 10:
                 self.environ[HOST] = authority  # RFC 9112, 3.2.2
             if not target.startswith("/"):
                 target = "/" + target
@@ -311,7 +314,7 @@ cdef class RequestReader(Transport):
             self.chunked = True
             self.place = SIZE_LINE
             self.in_size = True
-            self.chunk_left = self.line_size = 0
+            self.chunk_left = self.line_size = self.extensions = 0
         elif length != NULL:
             size = int(<str>length)
             if size > min(self.settings.body, MOST_BODY):
@@ -418,6 +421,11 @@ cdef class RequestReader(Transport):
             if self.place == SIZE_LINE:
                 self.take_size(data + at, piece)
                 if whole:
+                    if self.chunk_left > <uint64_t>MOST_BODY:
+                        self.spoil(413, "the body is too large")
+                    self.extensions += max(self.line_size - PLAIN_SIZE, 0)
+                    if self.extensions > self.settings.head:
+                        self.spoil(400, "the chunks' extensions are too large")
                     self.place = CHUNK if self.chunk_left > 0 else TRAILERS
                     self.chunk_left += 2  # the CRLF behind it
                     self.line_size = 0
