@@ -1,24 +1,41 @@
 /* The register swap for x86-64, System V calling convention: see swap.h.
 
    A parked stack looks like this from its saved pointer upwards:
-       mxcsr and x87 control word | r15 r14 r13 r12 rbx rbp | return address */
+       mxcsr and x87 control word | r15 r14 r13 r12 rbx rbp | return address
+   The CFI finds the registers in these places on either side of the exchange, as both stacks have them there.
+
+   Control-flow protection (-fcf-protection). Each function begins with a landing pad, and the object says that it
+   may be used where indirect branches are checked. It never says that it knows shadow stacks: an exchange of stacks
+   would have to exchange those as well, so an extension module that this is part of does without. */
 #if defined(__x86_64__)
+
+#if defined(__CET__) && (__CET__ & 1)
+#  define LANDING_PAD endbr64
+#else
+#  define LANDING_PAD
+#endif
 
         .text
 
+        .macro  save register
+        pushq   %\register
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset \register, 0
+        .endm
+
+        .macro  restore register
+        popq    %\register
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore \register
+        .endm
+
         .macro  save_registers
-        pushq   %rbp
-        .cfi_adjust_cfa_offset 8
-        pushq   %rbx
-        .cfi_adjust_cfa_offset 8
-        pushq   %r12
-        .cfi_adjust_cfa_offset 8
-        pushq   %r13
-        .cfi_adjust_cfa_offset 8
-        pushq   %r14
-        .cfi_adjust_cfa_offset 8
-        pushq   %r15
-        .cfi_adjust_cfa_offset 8
+        save    rbp
+        save    rbx
+        save    r12
+        save    r13
+        save    r14
+        save    r15
         subq    $8, %rsp
         .cfi_adjust_cfa_offset 8
         stmxcsr (%rsp)
@@ -36,18 +53,12 @@
 1:
         addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
-        popq    %r15
-        .cfi_adjust_cfa_offset -8
-        popq    %r14
-        .cfi_adjust_cfa_offset -8
-        popq    %r13
-        .cfi_adjust_cfa_offset -8
-        popq    %r12
-        .cfi_adjust_cfa_offset -8
-        popq    %rbx
-        .cfi_adjust_cfa_offset -8
-        popq    %rbp
-        .cfi_adjust_cfa_offset -8
+        restore r15
+        restore r14
+        restore r13
+        restore r12
+        restore rbx
+        restore rbp
         ret
         .endm
 
@@ -57,6 +68,7 @@
         .type   swap_stacks, @function
 swap_stacks:
         .cfi_startproc
+        LANDING_PAD
         save_registers
         movq    %rsp, (%rdi)
         movq    %rsi, %rsp
@@ -71,10 +83,12 @@ swap_stacks:
         .type   swap_stacks_and_enter, @function
 swap_stacks_and_enter:
         .cfi_startproc
+        LANDING_PAD
         save_registers
         movq    %rsp, (%rdi)
         /* behind what would be restored and returned to */
         leaq    64(%rsi), %rsp
+        .cfi_undefined rip
         xorl    %ebp, %ebp
         jmp     fiber_entry
         .cfi_endproc
@@ -86,13 +100,18 @@ swap_stacks_and_enter:
         .type   swap_stacks_via, @function
 swap_stacks_via:
         .cfi_startproc
+        LANDING_PAD
         save_registers
         movq    %rsp, (%rdi)
+        /* nobody called us on the scratch stack: a backtrace ends here */
+        .cfi_remember_state
         movq    %rsi, %rsp
+        .cfi_undefined rip
         movq    %rdx, %rdi
         movq    %rcx, %rsi
         call    slice_exchange
         movq    %rax, %rsp
+        .cfi_restore_state
         restore_registers_and_return
         .cfi_endproc
         .size   swap_stacks_via, .-swap_stacks_via
@@ -104,11 +123,20 @@ swap_stacks_via:
 fiber_entry:
         .cfi_startproc
         .cfi_undefined rip
+        LANDING_PAD
         call    fiber_main
         movq    %rax, %rsp
         jmp     .Lresume
         .cfi_endproc
         .size   fiber_entry, .-fiber_entry
+
+#if defined(__CET__) && (__CET__ & 1)
+        .section .note.gnu.property, "a", @note
+        .p2align 3
+        .long   4, 16, 5                /* sizes of name and content; NT_GNU_PROPERTY_TYPE_0 */
+        .asciz  "GNU"
+        .long   0xc0000002, 4, 1, 0     /* GNU_PROPERTY_X86_FEATURE_1_AND: indirect branch tracking */
+#endif
 
 #endif
 
