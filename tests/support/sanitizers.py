@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+IS_SANITIZED = "libasan" in Path("/proc/self/maps").read_text()
+
 measures_memory = pytest.mark.skipif(
-    "libasan" in Path("/proc/self/maps").read_text(),
+    IS_SANITIZED,
     reason="AddressSanitizer keeps freed memory and shadows all of it, so that resident memory says nothing",
 )

@@ -48,7 +48,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_nothing_is_asked_of_a_machine_that_has_everything(machine: Machine) -> None:
     machine.compiler()
-    for server in ("g++", "redis-server", "mariadbd", "initdb", "rabbitmq-server", "curl"):
+    for server in ("g++", "redis-server", "mariadbd", "initdb", "rabbitmq-server", "curl", "gdb"):
         machine.add(server, "exit")
     ended = machine.run("build", "test")
     assert (ended.returncode, ended.stdout, ended.stderr, machine.log) == (0, "", "", [])
@@ -57,7 +57,7 @@ def test_nothing_is_asked_of_a_machine_that_has_everything(machine: Machine) -> 
 def test_without_root_the_one_command_is_printed_and_the_status_is_2(machine: Machine) -> None:
     ended = machine.run("build")
     assert ended.returncode == 2
-    assert "  apt-get install -y --no-install-recommends gcc libc6-dev\n" in ended.stderr
+    assert "  apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev\n" in ended.stderr
     assert machine.log == []
 
 
