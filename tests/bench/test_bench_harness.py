@@ -209,6 +209,8 @@ OUR_WORKLOADS = {
 def test_each_of_our_workloads_runs_in_a_small_size(workload: str, package: str) -> None:
     if workload.endswith("go_server") and shutil.which("go") is None:
         pytest.skip("Go is not installed")
+    if workload == "bench.wsgi:hello_requests" and shutil.which("wrk") is None:
+        pytest.skip("wrk is not installed")
     if workload.startswith("bench.gevent_wheel") and importlib.util.find_spec("gevent") is None:
         pytest.skip("gevent is not installed: the dependency group `gevent` has it")
     sizes = [f"{name}={min(value, 20)}" for name, value in OUR_WORKLOADS[workload, package].items()]

@@ -15,6 +15,9 @@ from gossamer._core import GreenletExit, get_hub, interrupt, sleep, spawn
 from tests.support.certificates import Certificates, Pair, connected_pair, make_certificates, tls_pair, unshaken_pair
 from tests.support.runtime import in_thread, joined, open_descriptors, turns
 
+# CPython before 3.11.3 tells OpenSSL 3 to take an end without a goodbye for a proper one.
+ANY_END_IS_PROPER = bool(ssl.create_default_context().options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0))
+
 
 @pytest.fixture(autouse=True)
 def _points() -> None:
@@ -245,7 +248,7 @@ def test_an_end_in_the_handshake_is_told(certificates: Certificates) -> None:
         shaking = parked(client.do_handshake)
         server.shutdown(socket.SHUT_WR)
         error = error_of(shaking)
-        assert isinstance(error, ssl.SSLEOFError)
+        assert isinstance(error, ssl.SSLZeroReturnError if ANY_END_IS_PROPER else ssl.SSLEOFError)
         server.close()
 
 
@@ -263,7 +266,7 @@ def test_an_end_without_a_goodbye_is_told_as_was_asked_for(certificates: Certifi
         reader = parked(client.recv, 100)
         server.close()
         joined(reader)
-        if suppress:
+        if suppress or ANY_END_IS_PROPER:
             assert reader.value == b""
         else:
             assert isinstance(reader.exception, ssl.SSLEOFError)

@@ -159,7 +159,7 @@ def before():
     os.write(writing, os.read(ends[0], 10))
 results = joined(*[spawn(lambda: subprocess.call(['true'], preexec_fn=before)) for _ in range(2)])
 interrupt(others[0], GreenletExit())
-print(results, os.read(reading, 1000), subprocess.call(['true'], preexec_fn=before), os.read(reading, 1000))
+print(results, os.read(reading, 1000), subprocess.call(['true'], preexec_fn=before), os.read(reading, 1000), flush=True)
 child = os.fork()
 if not child:
     print('afterwards they live on in a child:', os.read(reading, 11), flush=True)

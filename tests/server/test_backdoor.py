@@ -1,5 +1,6 @@
 """gossamer.backdoor: a Python prompt in the running program."""
 
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -67,7 +68,8 @@ def test_an_expression_is_answered_with_its_value(connect: Connect) -> None:
         assert user.banner == "Hello there\n>>> "
         assert user.ask("seven * 6") == "42\n>>> "
         assert user.ask("eight").endswith("NameError: name 'eight' is not defined\n>>> ")
-        assert user.ask("1 +").endswith("SyntaxError: invalid syntax\n>>> ")
+        # CPython 3.11.2 says "incomplete input"
+        assert re.search(r"\nSyntaxError: \w+ \w+\n>>> $", user.ask("1 +"))
 
 
 def test_a_block_is_run_after_its_empty_line(connect: Connect) -> None:
