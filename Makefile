@@ -16,7 +16,9 @@ export PYTHON
 CODE := $(wildcard src tests tools bench examples docs)
 BIND ?= 127.0.0.1:8000
 
-.PHONY: serve test lint format bench soak docs clean environment
+.PHONY: serve test lint format bench soak docs clean environment servers
+# One step after the other, whatever -j says: two must not install packages at the same time.
+.NOTPARALLEL:
 
 serve:
 	@tools/debian-packages build serve
@@ -24,7 +26,7 @@ serve:
 	@echo "The board, what the server is doing, and a slow page: http://$(BIND)/  http://$(BIND)/live  http://$(BIND)/slow?seconds=2"
 	.venv-serve/bin/gossamer serve --bind $(BIND) 'examples.board.app:create_app()'
 
-test: lint
+test: servers lint
 	.venv/bin/python -m pytest $(TESTS)
 
 lint: environment
@@ -36,8 +38,11 @@ format: environment
 	.venv/bin/python -m ruff check --fix-only $(CODE)
 	.venv/bin/python -m ruff format $(CODE)
 
-environment:
+servers:
 	@tools/debian-packages build test
+
+environment:
+	@tools/debian-packages build
 	@"$(PYTHON)" tools/environment.py .venv --group test --group gevent --group lint
 
 bench:
