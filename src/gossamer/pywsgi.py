@@ -7,6 +7,15 @@ from gossamer.http.pywsgi import (
     WSGIHandler,
     WSGISecureEnviron,
     WSGIServer,
+    _NoopLog,
 )
 
-__all__ = ["Environ", "LoggingLogAdapter", "SecureEnviron", "WSGIHandler", "WSGISecureEnviron", "WSGIServer"]
+__all__ = [
+    "Environ",
+    "LoggingLogAdapter",
+    "SecureEnviron",
+    "WSGIHandler",
+    "WSGISecureEnviron",
+    "WSGIServer",
+    "_NoopLog",
+]

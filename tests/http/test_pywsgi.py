@@ -90,6 +90,19 @@ def test_logs_may_be_loggers(caplog: pytest.LogCaptureFixture) -> None:
     assert '"GET /path?query HTTP/1.1" 500 ' in line
 
 
+def test_a_log_that_is_none_may_be_written_to(capfd: pytest.CaptureFixture[str]) -> None:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        environ["wsgi.errors"].write("lost")
+        environ["wsgi.errors"].flush()
+        raise KeyError("lost as well")
+
+    with running(application, error_log=None) as server:
+        assert ask(server).status == 500
+        server.log.write("lost")
+        server.error_log.writelines(["lost"])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_an_adapter_lets_loggers_be_written_to(caplog: pytest.LogCaptureFixture) -> None:
     adapter = LoggingLogAdapter(logging.getLogger("adapter test"), logging.WARNING)
     adapter.write("text %s\n")

@@ -25,6 +25,19 @@ from gossamer.http.access_log import Access
 from gossamer.http.connections import Application, Connections
 
 
+class _NoopLog:
+    """A log that nobody keeps. The name is gevent's, whose programs and tests use it."""
+
+    def write(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def writelines(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
 class LoggingLogAdapter:
     """Lets a `logging.Logger` be written to like a file: each `write()` is one record at `level`.
 
@@ -215,8 +228,7 @@ class WSGIHandler:
 
     def log_error(self, msg: str, *args: Any) -> None:
         """Write to the server's error log: `msg`, a format for `args` if there are any."""
-        if self.server.error_log is not None:
-            self.server.error_log.write((msg % args if args else msg) + "\n")
+        self.server.error_log.write((msg % args if args else msg) + "\n")
 
     def log_request(self) -> None:
         """Write the line to the server's log."""
@@ -311,7 +323,7 @@ class WSGIServer(StreamServer):
         self.update_environ()
         self._connections = Connections(
             self._call,
-            access_log=self._log_access if self.log is not None else None,
+            access_log=None if isinstance(self.log, _NoopLog) else self._log_access,
             log=self._log_error,
             errors=self.error_log,
             environ=dict(self.environ),
@@ -355,15 +367,17 @@ class WSGIServer(StreamServer):
         handler = self._handlers.get(getcurrent())
         if handler is not None:
             handler.log_error(f"{text}\n{self.secure_environ_class(handler.environ)}")
-        elif self.error_log is not None:
+        else:
             self.error_log.write(text + "\n")
 
 
 def _writable(log: Any, level: int) -> Any:
+    if log is None:
+        return _NoopLog()
     if isinstance(log, str):
         if log != "default":
             raise TypeError(f"a log is {log!r}, and can only be 'default', None, a logger or an object with write()")
         return sys.stderr
-    if log is not None and not hasattr(log, "write") and hasattr(log, "log"):
+    if not hasattr(log, "write") and hasattr(log, "log"):
         return LoggingLogAdapter(log, level)
     return log
