@@ -10,7 +10,8 @@ from gossamer import sleep
 from gossamer._sync import children
 from tests.support.runtime import open_descriptors, until
 
-# pytest's watch over tests that hang is a native thread, and CPython warns of forks beside one: from 3.15 on as an error.
+# pytest's watch over tests that hang is a native thread, and CPython warns of forks beside one: from 3.15 on as an
+# error.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is multi-threaded:DeprecationWarning")
 
 Ends = list[tuple[int, int]]
