@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.free_threading import IS_FREE_THREADED, THE_GIL_IS_TURNED_ON
 from tests.support.scale import patience
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,10 @@ def run_command(command: list[str], *, seconds: float = 60.0, environment: Mappi
 
 def _environment() -> dict[str, str]:
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONPATH": os.pathsep.join(path)}
+    variables = {"PYTHONFAULTHANDLER": "1", "PYTHONPATH": os.pathsep.join(path)}
+    if IS_FREE_THREADED:
+        variables["PYTHONWARNINGS"] = THE_GIL_IS_TURNED_ON
+    return {**os.environ, **variables}
 
 
 def output_of(source: str, *arguments: str, seconds: float = 60.0, environment: Mapping[str, str] | None = None) -> str:

@@ -16,7 +16,8 @@ free_threaded = pytest.mark.skipif(not IS_FREE_THREADED, reason="this build of C
 
 @free_threaded
 def test_the_import_turns_the_gil_on_and_says_so() -> None:
-    ended = run_child("import sys, gossamer.switching; print(sys._is_gil_enabled())")
+    source = "import sys, gossamer.switching; print(sys._is_gil_enabled())"
+    ended = run_child(source, environment={"PYTHONWARNINGS": "default"})
     assert ended.out == "True\n"
     assert "global interpreter lock" in ended.err
     assert "gossamer._core" in ended.err
