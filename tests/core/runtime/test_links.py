@@ -1,6 +1,7 @@
 """Links: callables that the hub calls once a green thread has ended."""
 
 import threading
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -79,6 +80,21 @@ def test_a_link_made_twice_is_called_twice_and_taken_back_once_at_a_time() -> No
     joined(it)
     turns()
     assert seen == [it, it]
+
+
+@pytest.mark.parametrize("taken", [range(20), range(19, -1, -1), [7, 12, 0, 19, 10, 9]])
+def test_links_taken_back_in_any_order_leave_the_others_in_theirs(taken: Sequence[int]) -> None:
+    called: list[int] = []
+    it = GreenThread(int)
+    links = [lambda _, number=number: called.append(number) for number in range(20)]
+    for link in links:
+        it.rawlink(link)
+    for number in taken:
+        it.unlink(links[number])
+    it.start()
+    joined(it)
+    turns()
+    assert called == [number for number in range(20) if number not in taken]
 
 
 @pytest.mark.parametrize("link", [None, 5, "text"], ids=repr)

@@ -81,10 +81,28 @@ GreenThread_rawlink(PyObject *self, PyObject *callback)
     Py_RETURN_NONE;
 }
 
+/* Where the very object `callback` is among those that have not been called; -1: nowhere. Most links are taken back in
+   the order they were made, or the newest first: so it is looked for from both ends. */
+static Py_ssize_t
+link_place(const GreenThreadObject *object, const PyObject *callback)
+{
+    Py_ssize_t front = object->links_called, back = object->links != NULL ? PyList_GET_SIZE(object->links) - 1 : -1;
+    for (; front <= back; front++, back--) {
+        if (PyList_GET_ITEM(object->links, front) == callback)
+            return front;
+        if (PyList_GET_ITEM(object->links, back) == callback)
+            return back;
+    }
+    return -1;
+}
+
 PyObject *
 GreenThread_unlink(PyObject *self, PyObject *callback)
 {
     GreenThreadObject *object = (GreenThreadObject *)self;
+    Py_ssize_t place = link_place(object, callback);
+    if (place >= 0)
+        return PySequence_DelItem(object->links, place) < 0 ? NULL : Py_NewRef(Py_None);
     for (Py_ssize_t i = object->links_called; object->links != NULL && i < PyList_GET_SIZE(object->links); i++) {
         PyObject *link = Py_NewRef(PyList_GET_ITEM(object->links, i));
         int same = PyObject_RichCompareBool(link, callback, Py_EQ);
