@@ -100,14 +100,26 @@ arguments_take(const char *function, const char *const *names, Py_ssize_t known,
     return 0;
 }
 
+/* The same as PyFloat_AsDouble(), which goes a long way round for what sleep() is given most. */
+static double
+seconds_from(PyObject *number)
+{
+    return PyLong_CheckExact(number) ? PyLong_AsDouble(number) : PyFloat_AsDouble(number);
+}
+
 static int
 sleep_arguments(PyObject *const *args, Py_ssize_t count, PyObject *keywords, double *seconds, int *ref)
 {
+    if (likely(count == 1 && keywords == NULL)) {
+        *seconds = seconds_from(args[0]);
+        *ref = 1;
+        return *seconds == -1.0 && PyErr_Occurred() ? -1 : 0;
+    }
     static const char *const names[] = {"seconds", "ref"};
     PyObject *values[2];
     if (arguments_take("sleep", names, 2, args, count, keywords, values) < 0)
         return -1;
-    *seconds = values[0] != NULL ? PyFloat_AsDouble(values[0]) : 0;
+    *seconds = values[0] != NULL ? seconds_from(values[0]) : 0;
     *ref = values[1] != NULL ? PyObject_IsTrue(values[1]) : 1;
     return *ref < 0 || (*seconds == -1.0 && PyErr_Occurred()) ? -1 : 0;
 }
