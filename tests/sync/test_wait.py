@@ -201,4 +201,4 @@ def test_an_object_that_is_given_twice_comes_twice() -> None:
 
 
 def test_iwait_without_objects_yields_once_whether_nothing_is_left() -> None:
-    assert output_of("import gossamer; print(list(gossamer.iwait(timeout=60)))") == "[True]\n"
+    assert output_of("import gossamer; print(list(gossamer.iwait(None, timeout=60)))") == "[True]\n"
