@@ -13,7 +13,7 @@ import pytest
 
 from gossamer import _core
 from gossamer._core import spawn
-from tests.support.children import output_of
+from tests.support.children import output_of, run_child
 from tests.support.runtime import PRELUDE, joined, open_descriptors, until
 
 FORK_WARNING = "ignore:This process .* is multi-threaded:DeprecationWarning"
@@ -554,6 +554,35 @@ print(order)
         )
         == "['released', 'forked']\n"
     )
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_green_thread_that_threading_does_not_know_forks_without_a_word(native: bool) -> None:
+    ended = run_child(
+        PRELUDE
+        + f"""
+from gossamer import monkey
+monkey.patch_all()
+Native = monkey.get_original("threading", "Thread")
+
+def fork():
+    child = os.fork()
+    if not child:
+        leave(lambda: print(threading.current_thread() is threading.main_thread(), threading.active_count()))
+    wait_for(child)
+
+def body():
+    joined(spawn(fork))
+
+if {native}:
+    thread = Native(target=body)
+    thread.start()
+    thread.join()
+else:
+    body()
+"""
+    )
+    assert (ended.status, ended.out, ended.err) == (0, "True 1\n", ""), ended.describe()
 
 
 def test_a_wait_that_a_forked_child_inherits_ends_there_with_an_error() -> None:

@@ -249,10 +249,27 @@ tell_multiprocessing(struct hub *hub)
     Py_XDECREF(result);
 }
 
+/* From 3.13 on, threading takes whoever forks and is not known to it for the main thread, and asserts that its identity
+   is that of the OS thread. A green thread that nobody has asked for its thread object has it made now. (Before, a child
+   could not exit with such an object for its main thread.) Returns -1 with an exception set. */
+static int
+make_known_to_threading(void)
+{
+    if (PY_VERSION_HEX < 0x030d0000)
+        return 0;
+    PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
+    bool is_another = current_identity() != PyThread_get_thread_ident();
+    PyObject *thread = threading != NULL && is_another ? PyObject_CallMethod(threading, "current_thread", NULL) : NULL;
+    Py_XDECREF(thread);
+    return threading == NULL || !is_another || thread != NULL ? 0 : -1;
+}
+
 static PyObject *
 point_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     struct hub *hub = point_hub(&process_points[FORK]);
+    if (hub != NULL && make_known_to_threading() < 0)
+        return NULL;
     PyObject *child = point_original_noargs(&process_points[FORK], module);
     if (hub != NULL && child != NULL && PyLong_AsLong(child) == 0)
         tell_multiprocessing(hub);
