@@ -204,3 +204,37 @@ print(subprocess.run(['ls', '-l', '/proc/self/fd'], close_fds=False, capture_out
     )
     assert "eventpoll" not in out and "eventfd" not in out
     sleep(0)
+
+
+def test_no_thread_has_a_hub_before_all_points_are_installed() -> None:
+    out = output_of("""
+import builtins
+import threading
+import time
+from gossamer import _core
+
+plain = builtins.__import__
+
+def slowly(*args, **kwargs):
+    "Installing imports: other threads run meanwhile."
+    time.sleep(0.0001)
+    return plain(*args, **kwargs)
+
+builtins.__import__ = slowly
+counts = []
+together = threading.Barrier(4)
+
+def work():
+    together.wait()
+    _core.get_hub()
+    counts.append(len(_core.points()))
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(counts) == 4 and set(counts) == {len(_core.points())}, (counts, len(_core.points()))
+print("all")
+""")
+    assert out == "all\n"

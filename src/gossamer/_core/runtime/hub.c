@@ -206,15 +206,31 @@ home_new(struct thread *thread)
     return home;
 }
 
+static void
+nap(void)
+{
+    struct timespec millisecond = {0, 1000000};
+    Py_BEGIN_ALLOW_THREADS
+    nanosleep(&millisecond, NULL);
+    Py_END_ALLOW_THREADS
+}
+
+/* The hook runs Python code, and so do other threads meanwhile: none of them gets a hub before it is through. Green
+   threads among points half of which are installed would be known by two identities. */
 static int
 first_hub(void)
 {
-    int (*hook)(void) = core.first_hub_hook;
-    core.first_hub_hook = NULL;
-    if (hook == NULL || hook() == 0)
+    unsigned long self = PyThread_get_thread_ident();
+    while (core.first_hub_maker != 0 && core.first_hub_maker != self)
+        nap();
+    if (core.first_hub_hook == NULL || core.first_hub_maker == self)
         return 0;
-    core.first_hub_hook = hook;
-    return -1;
+    core.first_hub_maker = self;
+    int result = core.first_hub_hook();
+    core.first_hub_maker = 0;
+    if (result == 0)
+        core.first_hub_hook = NULL;
+    return result;
 }
 
 struct hub *

@@ -185,6 +185,8 @@ core_after_fork_in_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignore
 {
     struct thread *thread = current_thread;
     promises_after_fork();
+    if (core.first_hub_maker != PyThread_get_thread_ident())
+        core.first_hub_maker = 0;    /* who makes the first hub in the parent is not here */
     if (thread != NULL && thread->hub != NULL && hub_after_fork(thread->hub) < 0)
         return NULL;
     Py_RETURN_NONE;

@@ -123,7 +123,8 @@ struct thread {
 struct core {
     PyObject *greenlet_exit, *error;
     PyObject *loop_exit, *blocking_switch_out_error, *invalid_switch_error;
-    int (*first_hub_hook)(void);     /* called once, when a thread gets the first hub; or NULL */
+    int (*first_hub_hook)(void);     /* called once, when a thread gets the first hub; then NULL */
+    unsigned long first_hub_maker;   /* the OS thread that makes that call, for which others wait; or 0 */
     PyObject *hub_class;             /* what get_hub() makes: Hub_Type or a subclass */
     PyTypeObject *green_class;       /* the subclass of GreenThread_Type that spawn() makes without asking it; or NULL */
     PyObject *spawn_hook;            /* called with each green thread of that class or below at its start; or NULL */
