@@ -5,10 +5,10 @@
    second green thread that came meanwhile would be told "reentrant call". So each method that takes the lock looks
    first whether it is taken, and parks until whoever has it leaves.
 
-   - Nobody waits in the lock itself, where a native thread would take it without the GIL: in between a green thread's look
-     and its going in, which then blocks its OS thread for as long as the other reads. (And a readline() that has waited in
-     there drops what was buffered meanwhile.) So native threads, too, look and wait outside, by naps, and wake green
-     ones when they leave. Only one that was inside before the points were installed is not known of.
+   - Nobody waits in the lock itself, where a native thread would take it without the GIL: in between a green thread's
+     look and its going in, which then blocks its OS thread for as long as the other reads. (And a readline() that has
+     waited in there drops what was buffered meanwhile.) So native threads, too, look and wait outside, by naps, and
+     wake green ones when they leave. Only one that was inside before the points were installed is not known of.
    - A lock whose owner will never come back is the original's business: when the interpreter ends, it gives up after a
      while.
    - A call from inside a call of the same green thread (a raw file in Python that uses the buffer above it) is what

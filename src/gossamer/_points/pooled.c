@@ -1,11 +1,12 @@
 /* Calls that wait for something no descriptor tells of: file locks, opening a FIFO, os.system, input.
 
-   File locks (fcntl.flock, fcntl.lockf, os.lockf, fcntl.fcntl with F_SETLKW or F_OFD_SETLKW) are tried again and again, with pauses that
-   grow with the time waited for, never longer than LONGEST_PAUSE. A native thread could wait for them in the kernel,
-   but could not be called off: it would take the lock for somebody who does not want it any more, on a descriptor that
-   may be another file by then, and locks of lockf() die with any descriptor of the file. So an interrupted wait leaves
-   nothing behind. The price: whoever waits in the kernel has the lock sooner, if several want it; the kernel does not
-   see a deadlock of such locks (EDEADLK); a wait is longer than it needs to be, by an eighth at most.
+   File locks (fcntl.flock, fcntl.lockf, os.lockf, fcntl.fcntl with F_SETLKW or F_OFD_SETLKW) are tried again and
+   again, with pauses that grow with the time waited for, never longer than LONGEST_PAUSE. A native thread could wait
+   for them in the kernel, but could not be called off: it would take the lock for somebody who does not want it any
+   more, on a descriptor that may be another file by then, and locks of lockf() die with any descriptor of the file.
+   So an interrupted wait leaves nothing behind. The price: whoever waits in the kernel has the lock sooner, if
+   several want it; the kernel does not see a deadlock of such locks (EDEADLK); a wait is longer than it needs to be,
+   by an eighth at most.
 
    A FIFO is opened by a native thread of its own, since it may take until somebody here opens the other end. Other
    files are opened where they are; so is a FIFO for reading and writing or with O_NONBLOCK, which does not wait. An

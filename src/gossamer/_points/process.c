@@ -249,9 +249,9 @@ tell_multiprocessing(struct hub *hub)
     Py_XDECREF(result);
 }
 
-/* From 3.13 on, threading takes whoever forks and is not known to it for the main thread, and asserts that its identity
-   is that of the OS thread. A green thread that nobody has asked for its thread object has it made now. (Before, a child
-   could not exit with such an object for its main thread.) Returns -1 with an exception set. */
+/* From 3.13 on, threading takes whoever forks and is not known to it for the main thread, and asserts that its
+   identity is that of the OS thread. A green thread that nobody has asked for its thread object has it made now.
+   (Before, a child could not exit with such an object for its main thread.) Returns -1 with an exception set. */
 static int
 make_known_to_threading(void)
 {

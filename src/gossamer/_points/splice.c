@@ -36,7 +36,7 @@ struct end {
 
 enum { SOURCE, DESTINATION, LENGTH, SOURCE_OFFSET, DESTINATION_OFFSET, FLAGS, ARGUMENTS };
 
-/* Puts the arguments in a row, where NULL is one that was not given. Returns false for what the original has to judge. */
+/* Puts the arguments in a row; NULL: not given. Returns false for what the original has to judge. */
 static bool
 arguments_from(PyObject *const *args, Py_ssize_t count, PyObject *names, PyObject *row[ARGUMENTS])
 {
