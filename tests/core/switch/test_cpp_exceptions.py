@@ -9,7 +9,9 @@ from gossamer.switching import getcurrent, greenlet
 from tests.support.children import output_of
 from tests.support.extensions import SOURCES, build, compiler_of, headers, load
 from tests.support.greenlets import below_c
+from tests.support.sanitizers import throws_in_cxx
 
+pytestmark = throws_in_cxx
 SOURCE = SOURCES / "exceptions.cpp"
 
 
