@@ -185,7 +185,7 @@ def test_a_client_that_does_not_finish_the_handshake_is_let_go_in_time(
     tmp_path: Path, kind: type[StreamServer], said: bytes
 ) -> None:
     certificates = make_certificates(tmp_path)
-    with kind(LOOPBACK, certfile=certificates.server, spawn=1) as server:
+    with kind(LOOPBACK, lambda *_: None, certfile=certificates.server, spawn=1) as server:
         server.handshake_timeout = 0.2
         server.start()
         with socket.create_connection(("127.0.0.1", server.server_port), timeout=patience(30)) as client:
@@ -231,6 +231,13 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
 def test_a_spawn_that_makes_no_sense_is_refused(spawn: Any) -> None:
     with pytest.raises(TypeError, match="spawn is"):
         StreamServer(LOOPBACK, echo, spawn=spawn)
+
+
+def test_a_server_without_a_handler_does_not_start() -> None:
+    server = StreamServer(LOOPBACK)
+    with pytest.raises(TypeError, match="StreamServer has no handler"):
+        server.start()
+    assert server.closed
 
 
 def test_a_handler_that_cannot_be_called_is_refused() -> None:

@@ -43,6 +43,8 @@ def test_waiting_too_long_is_a_timeout_or_what_was_asked_for(pipe: Pipe, wait: C
         wait(pipe[0], timeout=0.001)
     with pytest.raises(KeyError, match="mine"):
         wait(pipe[0], timeout=0.001, timeout_exc=KeyError("mine"))
+    with pytest.raises(gossamer.Timeout, match=r"0\.001 seconds"):
+        wait(pipe[0], timeout=0.001, timeout_exc=None)
 
 
 def test_waiting_ends_when_there_is_room_to_write() -> None:

@@ -1,5 +1,7 @@
 """Timeouts end every wait of the greenlet that set them, and nothing else."""
 
+import copy
+import pickle
 import queue
 import socket
 import threading
@@ -266,3 +268,24 @@ def test_deleting_its_seconds_or_its_exception_is_setting_them_to_none() -> None
     assert "seconds=None" in repr(timeout)
     with timeout:
         time.sleep(0.01)
+
+
+class WithArguments(Timeout):
+    """One that is made in its own way, and has an attribute."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(7, LookupError)
+        self.what = what
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_copy_is_one_of_its_own_with_the_same_time_and_not_started(duplicate: Callable[[Timeout], Timeout]) -> None:
+    with WithArguments("this") as timeout:
+        same = duplicate(timeout)
+        assert (type(same), vars(same)) == (WithArguments, {"what": "this"})
+        assert (same.seconds, same.exception) == (7, LookupError)
+        assert timeout.pending and not same.pending
+    same.seconds = 0.001
+    same.start()
+    with pytest.raises(LookupError):
+        time.sleep(60)

@@ -109,9 +109,14 @@ class BaseServer:
     # ---- running
 
     def start(self) -> None:
-        """Listen and accept. Does nothing if it has been started. Raises OSError if it cannot listen there."""
+        """Listen and accept. Does nothing if it has been started.
+
+        Raises TypeError if it has no handler, OSError if it cannot listen there.
+        """
         if self._started:
             return
+        if self.handle is None:
+            raise TypeError(f"{type(self).__name__} has no handler: give it one, or a subclass a method `handle`")
         self.init_socket()
         self._started = True
         try:

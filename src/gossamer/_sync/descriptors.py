@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 TimeoutException = BaseException | type[BaseException] | None
+_TIMED_OUT: Any = object()
 
 
 class cancel_wait_ex(OSError):  # noqa: N801 - gevent's name
@@ -50,14 +51,21 @@ class cancel_wait_ex(OSError):  # noqa: N801 - gevent's name
         super().__init__(errno.EBADF, "File descriptor was closed in another greenlet")
 
 
-def wait(watcher: Watcher, timeout: float | None = None, timeout_exc: TimeoutException = None) -> None:
+def _over(timeout: float | None, given: TimeoutException) -> BaseException | type[BaseException]:
+    """What is raised when the seconds are over."""
+    if given is _TIMED_OUT:
+        return TimeoutError("timed out")
+    return Timeout(timeout) if given is None else given
+
+
+def wait(watcher: Watcher, timeout: float | None = None, timeout_exc: TimeoutException = _TIMED_OUT) -> None:
     """Wait for the event of a watcher of `hub.loop`. As `wait_read`.
 
     Raises ConcurrentObjectUseError when somebody waits for it already.
     """
     if watcher.callback is not None or watcher.waiting_greenlet is not None:
         raise ConcurrentObjectUseError(f"This socket is already used by another greenlet: {watcher.callback!r}")
-    with Timeout(timeout, timeout_exc or TimeoutError("timed out")):
+    with Timeout(timeout, _over(timeout, timeout_exc)):
         get_hub().wait(watcher)
 
 
@@ -66,31 +74,31 @@ def cancel_wait(watcher: Watcher, error: BaseException | type[BaseException] = c
     get_hub().cancel_wait(watcher, error)
 
 
-def wait_read(fileno: int, timeout: float | None = None, timeout_exc: TimeoutException = None) -> None:
+def wait_read(fileno: int, timeout: float | None = None, timeout_exc: TimeoutException = _TIMED_OUT) -> None:
     """Wait until the descriptor is ready for reading.
 
-    timeout: seconds. timeout_exc: what is raised when they are over, TimeoutError unless given.
+    timeout: seconds. timeout_exc: what is raised when they are over, TimeoutError unless given; None: a Timeout.
     """
     if not _core.wait_read(fileno, timeout):
-        raise timeout_exc or TimeoutError("timed out")
+        raise _over(timeout, timeout_exc)
 
 
 def wait_write(
-    fileno: int, timeout: float | None = None, timeout_exc: TimeoutException = None, event: object = None
+    fileno: int, timeout: float | None = None, timeout_exc: TimeoutException = _TIMED_OUT, event: object = None
 ) -> None:
     """Wait until the descriptor is ready for writing. As `wait_read`; `event` is ignored, as by gevent."""
     if not _core.wait_write(fileno, timeout):
-        raise timeout_exc or TimeoutError("timed out")
+        raise _over(timeout, timeout_exc)
 
 
 def wait_readwrite(
-    fileno: int, timeout: float | None = None, timeout_exc: TimeoutException = None, event: object = None
+    fileno: int, timeout: float | None = None, timeout_exc: TimeoutException = _TIMED_OUT, event: object = None
 ) -> None:
     """Wait until the descriptor is ready for reading or for writing. As `wait_read`; `event` is ignored."""
     poll = select.poll()
     poll.register(fileno, select.POLLIN | select.POLLOUT)
     if not poll.poll(None if timeout is None else timeout * 1000):
-        raise timeout_exc or TimeoutError("timed out")
+        raise _over(timeout, timeout_exc)
 
 
 def make_nonblocking(fd: int) -> bool:

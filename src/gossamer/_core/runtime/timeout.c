@@ -353,6 +353,25 @@ Timeout_dealloc(PyObject *self)
     Py_TYPE(self)->tp_free(self);
 }
 
+/* A copy is a timeout of its own, not started. Built without __init__: a subclass may have other arguments there. */
+static PyObject *
+Timeout_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    TimeoutObject *timeout = (TimeoutObject *)self;
+    PyObject *attributes = ((PyBaseExceptionObject *)self)->dict;
+    PyObject *state = attributes != NULL ? PyDict_Copy(attributes) : PyDict_New();
+    PyObject *copyreg = state != NULL ? PyImport_ImportModule("copyreg") : NULL;
+    PyObject *make = copyreg != NULL ? PyObject_GetAttrString(copyreg, "__newobj__") : NULL;
+    PyObject *result = NULL;
+    if (make != NULL && PyDict_SetItemString(state, "seconds", timeout->seconds) == 0 &&
+        PyDict_SetItemString(state, "exception", timeout->exception) == 0)
+        result = Py_BuildValue("O(O)O", make, (PyObject *)Py_TYPE(self), state);
+    Py_XDECREF(make);
+    Py_XDECREF(copyreg);
+    Py_XDECREF(state);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"start", Timeout_start, METH_NOARGS,
      "start($self, /)\n--\n\n"
@@ -365,6 +384,8 @@ static PyMethodDef methods[] = {
      "A started timeout; one that is given as `timeout` is started if it is not pending, and returned.\n\n"
      "timeout: seconds, or a Timeout.\n"
      "exception, ref: as of `Timeout`."},
+    {"__reduce__", Timeout_reduce, METH_NOARGS,
+     "__reduce__($self, /)\n--\n\nFor copies and pickles: its seconds and its exception, not started."},
     {"__enter__", Timeout_enter, METH_NOARGS, "__enter__($self, /)\n--\n\nStart it if it is not pending."},
     {"__exit__", (PyCFunction)(void (*)(void))Timeout_exit, METH_FASTCALL,
      "__exit__($self, kind, value, tb, /)\n--\n\nCancel it; with exception=False, swallow it too."},
