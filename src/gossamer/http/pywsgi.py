@@ -29,13 +29,13 @@ class _NoopLog:
     """A log that nobody keeps. The name is gevent's, whose programs and tests use it."""
 
     def write(self, *args: Any, **kwargs: Any) -> None:
-        pass
+        """Do nothing with `args` and `kwargs`."""
 
     def flush(self) -> None:
-        pass
+        """Do nothing."""
 
     def writelines(self, *args: Any, **kwargs: Any) -> None:
-        pass
+        """Do nothing with `args` and `kwargs`."""
 
 
 class LoggingLogAdapter:
@@ -198,7 +198,10 @@ class WSGIHandler:
         """Do nothing: the server sends `result` when `run_application()` has returned."""
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
-        """What the application is given: PEP 3333's callable. Takes and raises what that does; returns `write`."""
+        """What the application is given: PEP 3333's callable, with its `status`, `headers` and `exc_info`.
+
+        Returns `write`. Raises what that callable does.
+        """
         self._write = self._start_response(status, headers, exc_info)
         self.status, self.code = status, int(status[:3])
         return self.write
