@@ -5,7 +5,6 @@ for a byte in a pipe when it is asked for a name that begins with "slow".
 """
 
 import _socket
-import os
 import shutil
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from gossamer._sync import native_call
 from gossamer._sync.resolver import Resolver
 from tests.support.children import output_of
 from tests.support.runtime import PRELUDE, joined, reported, turns, until
+from tests.support.sanitizers import preloading
 
 LOOKUPS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
 
@@ -355,7 +355,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "slow.c").write_text(SLOW)
     library = folder / "slow.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-w", folder / "slow.c", "-o", library, "-ldl"], check=True)
-    return {"LD_PRELOAD": f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()}
+    return preloading(library)
 
 
 def test_slow_lookups_overlap_with_each_other_and_with_everybody_else(slow: dict[str, str]) -> None:

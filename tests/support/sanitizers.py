@@ -1,5 +1,7 @@
 """What tests have to know of AddressSanitizer, whether the interpreter was built with it or it was preloaded."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,13 @@ throws_in_cxx = pytest.mark.skipif(
     IS_SANITIZED and "libstdc++" not in MAPPED,
     reason="AddressSanitizer ends the process at a C++ exception unless libstdc++ is loaded along with it (LD_PRELOAD)",
 )
+
+
+def preloading(library: Path) -> dict[str, str]:
+    """The environment in which a child loads `library` before all others, except for AddressSanitizer's own.
+
+    That one insists on being the first, where the interpreter is linked with it as well.
+    """
+    sanitizer = re.search(r"/\S*/libasan\S*", MAPPED)
+    before = [sanitizer[0]] if sanitizer else []
+    return {"LD_PRELOAD": " ".join([*before, *os.environ.get("LD_PRELOAD", "").split(), str(library)])}
