@@ -3,6 +3,8 @@
 The greenlets of the other threads are in the child without a thread: they cannot be switched to, and may be dropped.
 """
 
+import pytest
+
 from tests.support.children import output_of
 
 PRELUDE = """
@@ -186,6 +188,38 @@ thread.join()
 assert [it.switch(1) for it in mains] == [1] * 5
 print('both')
 """
+    )
+    assert out == "both\n"
+
+
+@pytest.mark.beyond_greenlet
+def test_a_stack_that_another_thread_ran_on_at_the_fork_is_nobodys_in_the_child() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+ready, over = threading.Event(), threading.Event()
+def running():
+    ready.set()
+    over.wait()
+def work():
+    crowd = [parked() for _ in range(200)]
+    greenlet(running).switch()
+    assert [it.switch(1) for it in crowd] == [1] * 200
+thread = threading.Thread(target=work)
+thread.start()
+ready.wait()
+def check():
+    assert greenlet(lambda: greenlet(lambda: getcurrent().parent.parent).switch()).switch() is main
+    assert [it.switch(1) for it in [parked() for _ in range(200)]] == [1] * 200
+child = os.fork()
+if not child:
+    leave(check)
+over.set()
+thread.join()
+wait_for(child)
+print('both')
+""",
+        environment={"GOSSAMER_STACKS": ""},
     )
     assert out == "both\n"
 

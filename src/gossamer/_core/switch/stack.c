@@ -382,7 +382,9 @@ slots_return(struct thread *thread)
         pool_put(free_slot_pop(thread));
     for (int i = 0; i < thread->overflow_count; i++) {
         thread->overflow[i]->overflow = false;
-        pool_put(thread->overflow[i]);
+        /* Who ran on it was left behind there: by a fork, or at the interpreter's exit, when the thread hangs on it. */
+        if (thread->overflow[i]->occupant == NULL)
+            pool_put(thread->overflow[i]);
     }
     thread->overflow_count = 0;
 }
