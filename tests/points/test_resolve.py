@@ -238,14 +238,6 @@ def test_names_of_other_families_are_left_alone(tmp_path: Path) -> None:
         client.connect(str(tmp_path / "localhost"))
 
 
-def test_a_socket_that_was_closed_during_the_lookup_says_so() -> None:
-    it = socket.socket()
-    caller = spawn(outcome, it.connect, ("localhost", 1))
-    sleep(0)
-    it.close()
-    assert joined(caller)[0][0] is OSError
-
-
 # ---- who asks ----
 
 
@@ -398,6 +390,26 @@ print(repr(caller.exception))
         environment=slow,
     )
     assert out == "False\nNone 127.0.0.1\ngaierror(-2, 'Name or service not known')\n"
+
+
+@pytest.mark.parametrize("call", ["connect(address)", "connect_ex(address)", "bind(('slow', 0))"])
+def test_a_socket_that_was_closed_during_the_lookup_says_so(slow: dict[str, str], call: str) -> None:
+    out = output_of(
+        ASKING
+        + f"""
+import errno
+it, address = socket.socket(), ('slow', 1)
+caller = spawn(lambda: it.{call})
+os.read(begins, 1)
+it.close()
+os.write(tell_end, b'y')
+caller.join()
+told = caller.exception.errno if caller.exception is not None else caller.value
+print(errno.errorcode[told], type(caller.exception).__name__)
+""",
+        environment=slow,
+    )
+    assert out == ("EBADF NoneType\n" if "connect_ex" in call else "EBADF OSError\n")
 
 
 @pytest.mark.parametrize(
