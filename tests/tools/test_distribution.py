@@ -17,8 +17,8 @@ from tools import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_HERE = shutil.ignore_patterns(".git", ".venv*", ".matrix", "build", "dist", "__pycache__", ".*_cache")
-COMPILED = ["_core", "_sync/event", "_sync/local", "_sync/lock", "_sync/queue"]
-COMPILED += ["http/connection", "http/request", "http/response", "http/transport"]
+PACKAGE = ROOT / "src" / "gossamer"
+COMPILED = ["_core", *(str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.pyx"))]
 NEVER = {".c", ".S", ".pyx", ".pxd", ".o", ".build", ".pyc"}
 WORKS = "import gossamer; print(gossamer.spawn(lambda: 42).get(), gossamer.__path__[0])"
 
