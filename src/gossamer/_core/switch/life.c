@@ -51,8 +51,10 @@ fiber_start(struct thread *thread, struct fiber *fiber, PyObject *run)
         root_chunk_give(root);
         return -1;
     }
-    if (slot->occupant == NULL)
+    if (slot->occupant == NULL) {
         slot->occupant = fiber;
+        stack_make_accessible(frame - RED_ZONE, slot->top);
+    }
     initial_frame_write((uint64_t *)frame);
     fiber->root_chunk = root;
     python_state_start(&fiber->python, thread->tstate, root);

@@ -122,6 +122,7 @@ slice_copy_in(struct fiber *fiber)
 {
     struct copied_slice *copy = fiber->copy;
     stack_forget_poison(fiber->sp, fiber->slot->top);
+    stack_make_accessible((char *)fiber->sp - RED_ZONE, fiber->slot->top);
     memcpy(fiber->sp, copy->bytes, copy->length);
     frame_links_mend(links_of(copy), copy->links);
     collection_copied_in(fiber);

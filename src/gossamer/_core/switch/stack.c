@@ -10,6 +10,9 @@
 #ifdef __SANITIZE_ADDRESS__
 #  include <sanitizer/asan_interface.h>
 #endif
+#ifdef GOSSAMER_VALGRIND
+#  include <valgrind/memcheck.h>
+#endif
 
 enum {
     SLOTS_FOR_ALL = 128,
@@ -67,6 +70,39 @@ stack_forget_poison(const char *low, const char *high)
 #endif
 }
 
+void
+stack_make_accessible(const char *low, const char *high)
+{
+#ifdef GOSSAMER_VALGRIND
+    VALGRIND_MAKE_MEM_DEFINED(low, high - low);
+#else
+    (void)low, (void)high;
+#endif
+}
+
+/* Makes a stack known to Valgrind, which else takes a move of the stack pointer from one to another for the growth of
+   one, or for the end of many calls. `top` belongs to it: there the pointer of an empty stack is. */
+static unsigned
+stack_register(const char *low, const char *top)
+{
+#ifdef GOSSAMER_VALGRIND
+    return VALGRIND_STACK_REGISTER(low, top);
+#else
+    (void)low, (void)top;
+    return 0;
+#endif
+}
+
+static void
+stack_deregister(unsigned id)
+{
+#ifdef GOSSAMER_VALGRIND
+    VALGRIND_STACK_DEREGISTER(id);
+#else
+    (void)id;
+#endif
+}
+
 static volatile uint64_t *
 canary(const struct slot *slot)
 {
@@ -94,6 +130,7 @@ static void
 slot_trim(struct slot *slot)
 {
     stack_forget_poison(slot->top - SLOT_KEEP - PAGE, slot->top);
+    stack_make_accessible(slot->top - SLOT_KEEP - PAGE, slot->top - SLOT_KEEP);
     if (canary_is_intact(slot))
         return;
     char *low = slot->low + slot->luggage;
@@ -155,6 +192,7 @@ slot_map(size_t headroom)
     slot->low = base + SLOT_GUARD;
     slot->top = base + size;
     slot->limits = stack_limits_of(slot->low, slot->top);
+    slot->valgrind_id = stack_register(slot->low, slot->top);
     canary_set(slot);
     __atomic_add_fetch(&pool.mapped, 1, __ATOMIC_RELAXED);
     return slot;
@@ -164,6 +202,7 @@ static void
 slot_unmap(struct slot *slot)
 {
     stack_forget_poison(slot->low, slot->top);
+    stack_deregister(slot->valgrind_id);
     munmap(slot->low - SLOT_GUARD, STACK_SIZE + SLOT_GUARD);
     __atomic_sub_fetch(&pool.mapped, 1, __ATOMIC_RELAXED);
     free(slot);
@@ -350,6 +389,7 @@ luggage_take(struct slot *carrier, size_t size)
         return NULL;
     char *place = carrier->low + carrier->luggage;
     stack_forget_poison(place, place + size);
+    stack_make_accessible(place, place + size);
     carrier->luggage += (uint32_t)size;
     carrier->luggage_pieces++;
     carrier->limits = stack_limits_of(carrier->low + carrier->luggage, carrier->top);
@@ -393,5 +433,8 @@ char *
 scratch_map(void)
 {
     char *base = mmap(NULL, SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return base == MAP_FAILED ? NULL : base + SCRATCH_SIZE;
+    if (base == MAP_FAILED)
+        return NULL;
+    stack_register(base, base + SCRATCH_SIZE);
+    return base + SCRATCH_SIZE;
 }

@@ -29,6 +29,7 @@ struct thread;
 
 enum {
     SLOT_GUARD = 4096,
+    RED_ZONE = 128,                  /* below the stack pointer, to be used by what calls nothing (x86-64) */
     SLOT_KEEP = 32 * 1024,           /* bytes at the top that stay resident when a slot is freed */
     SLICE_SHALLOW = 2 * 1024,        /* a slice of more bytes than this is kept where it is while slots abound */
     SLICE_DEEP = 16 * 1024,          /* and of more than this as long as there are any to be had */
@@ -48,6 +49,7 @@ struct slot {
     uint32_t luggage, luggage_pieces;
     bool recently_used;              /* the second chance before its occupant is copied out */
     bool overflow;                   /* one of its thread's shared slots */
+    unsigned valgrind_id;            /* what Valgrind knows the stack by, in a build for it */
 };
 
 static inline size_t
@@ -89,5 +91,9 @@ int slot_pool_configure(void);
 /* AddressSanitizer keeps its own picture of what lies on a stack; a stack that is left for good, or
    overwritten, must be wiped from it. No-op in other builds. */
 void stack_forget_poison(const char *low, const char *high);
+
+/* To Valgrind whatever lies below the pointer of a stack is out of bounds; what is read or written there from elsewhere
+   must be opened first. No-op except in builds for it (the option `valgrind`). */
+void stack_make_accessible(const char *low, const char *high);
 
 #endif
