@@ -51,7 +51,7 @@ bench:
 	.venv-bench/bin/python -m bench $(BENCH)
 
 soak:
-	@tools/debian-packages build test
+	@tools/debian-packages build test soak
 	"$(PYTHON)" tools/matrix.py $(MATRIX)
 
 docs:

@@ -19,6 +19,9 @@ mode:
     soak         the tests that take minutes, marked `soak`, and no others
     sanitizers   the extension built with AddressSanitizer and UBSan; libasan is preloaded unless the interpreter
                  was itself built with it (such an interpreter runs this mode only, unless --mode says otherwise)
+    valgrind     a part of the suite (VALGRIND_TESTS) under memcheck: every access out of bounds, in the interpreter and
+                 in the assembler too. Values that were never set are not looked for: a release build of CPython
+                 computes with some, and what is computed from them counts as unset ever after
 
 A run's output goes to .matrix/logs/, its last lines here if it failed. The exit status is 0 when all passed, 1 when one
 failed, 2 when nothing could be run.
@@ -63,6 +66,24 @@ SANITIZER_OPTIONS = {
 }
 
 
+# Under memcheck everything takes many times as long, so it sees what moves and hands over stacks. An error shows in the
+# exit status of the process.
+VALGRIND_TESTS = (
+    "tests/core/switch/test_switch.py",
+    "tests/core/switch/test_throw.py",
+    "tests/core/runtime/test_sleep.py",
+    "tests/points/test_lock.py",
+)
+VALGRIND = (
+    "valgrind",
+    "--quiet",
+    "--undef-value-errors=no",
+    "--error-exitcode=99",
+    "--num-callers=20",
+    f"--suppressions={ROOT / 'tools' / 'valgrind.supp'}",
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Interpreter:
     """A CPython to run the suite with: how to call it, and what it is."""
@@ -98,11 +119,19 @@ class Mode:
     name: str
     environment: Mapping[str, str]
     setup_arguments: tuple[str, ...] = ()
+    folder: str = ""  # what the name of an environment of its own ends in, when the extension is built differently
+    wrapper: tuple[str, ...] = ()  # the words before the interpreter that runs the tests
+    tests: tuple[str, ...] = ()  # the part of the suite, unless pytest is told otherwise
 
     @property
     def sanitizes(self) -> bool:
         """True when the extension is built with sanitizers."""
-        return bool(self.setup_arguments)
+        return self.name == "sanitizers"
+
+    @property
+    def lacks(self) -> str:
+        """The program that it needs and this machine has not, or nothing."""
+        return self.wrapper[0] if self.wrapper and shutil.which(self.wrapper[0]) is None else ""
 
 
 MODES = {
@@ -116,6 +145,15 @@ MODES = {
             "sanitizers",
             {**SANITIZER_OPTIONS, "GOSSAMER_TEST_PATIENCE": "10"},
             ("-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"),
+            folder="-sanitized",
+        ),
+        Mode(
+            "valgrind",
+            {"PYTHONMALLOC": "malloc", "GOSSAMER_TEST_PATIENCE": "20"},
+            ("-Dvalgrind=true", "-Dbuildtype=debugoptimized"),
+            folder="-valgrind",
+            wrapper=VALGRIND,
+            tests=VALGRIND_TESTS,
         ),
         Mode("soak", {"PYTEST_ADDOPTS": "-m soak"}),
     )
@@ -123,7 +161,11 @@ MODES = {
 
 
 # What finds errors that no release build shows, and has no name of its own to be looked for by.
-KINDS = {"debug": "with --with-pydebug", "address_sanitizer": "with --with-address-sanitizer"}
+KINDS = {
+    "debug": "with --with-pydebug",
+    "address_sanitizer": "with --with-address-sanitizer",
+    "free_threaded": "with --disable-gil",
+}
 
 
 class Unusable(Exception):
@@ -220,7 +262,7 @@ def run(interpreter: Interpreter, mode: Mode, pytest_arguments: Sequence[str]) -
     """Bring the environment up to date and run the suite in it, with the output in a log file."""
     log = PLACE / "logs" / f"{interpreter.label}-{mode.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    home = PLACE / (interpreter.label + ("-sanitized" if mode.sanitizes else ""))
+    home = PLACE / (interpreter.label + mode.folder)
     print(f"{interpreter.label:<14} {mode.name:<11}", end=" ", flush=True)
     began = time.monotonic()
     status = 0
@@ -251,8 +293,8 @@ def commands(
     arguments = [*(f"--group={group}" for group in groups), *arguments]
     make = [interpreter.command[-1], str(ROOT / "tools" / "environment.py"), str(home), *arguments]
     yield make, dict(SANITIZER_OPTIONS)
-    suite = [str(home / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider", *SLOW, *pytest_arguments]
-    yield suite, test_environment(interpreter, mode)
+    suite = [str(home / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider", *SLOW]
+    yield [*mode.wrapper, *suite, *(pytest_arguments or mode.tests)], test_environment(interpreter, mode)
 
 
 def test_environment(interpreter: Interpreter, mode: Mode) -> dict[str, str]:
@@ -287,6 +329,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         interpreters, lacking = chosen(options)
+        for name in filter(None, (MODES[name].lacks for name in options.mode)):
+            raise Unusable(f"no {name} on PATH, which a mode asked for needs: install it")
     except Unusable as problem:
         print(problem, file=sys.stderr)
         return 2
@@ -316,15 +360,23 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def chosen(options: argparse.Namespace) -> tuple[list[Interpreter], list[str]]:
     """The interpreters to run, and what to say of versions that are lacking."""
     if options.python:
-        return [examine(shlex.split(command)) for command in options.python], []
-    return discover([shlex.split(prefix) for prefix in options.prefix])
+        return [examine(shlex.split(command)) for command in options.python], lacking_programs()
+    found, lacking = discover([shlex.split(prefix) for prefix in options.prefix])
+    return found, lacking + lacking_programs()
+
+
+def lacking_programs() -> list[str]:
+    """What to say of modes that do not run, as what they need is not on this machine."""
+    return [f"{mode.lacks}: not on PATH; the mode {mode.name} needs it" for mode in MODES.values() if mode.lacks]
 
 
 def modes_for(interpreter: Interpreter, names: Sequence[str]) -> list[Mode]:
-    """The modes asked for, or those that make sense for the interpreter."""
+    """The modes asked for, or those that make sense for the interpreter and that this machine has the programs for."""
     if names:
         return [MODES[name] for name in names]
-    return [MODES["sanitizers"]] if interpreter.address_sanitizer else list(MODES.values())
+    if interpreter.address_sanitizer:
+        return [MODES["sanitizers"]]
+    return [mode for mode in MODES.values() if not mode.lacks]
 
 
 def report(outcomes: Sequence[Outcome], lacking: Sequence[str]) -> None:

@@ -118,8 +118,51 @@ def test_builds_that_are_lacking_are_named(
     monkeypatch.setenv("GOSSAMER_PYTHONS", str(machine.add(machine.elsewhere / "debug", "3.13.0", debug=True)))
     assert matrix.main(["--mode", "plain"]) == 0
     said = capsys.readouterr().out
-    assert "not here: a CPython built with --with-address-sanitizer" in said
-    assert "--with-pydebug" not in said
+    lacking = [line for line in said.splitlines() if line.startswith("not here: a CPython built")]
+    assert [line.split(":")[1] for line in lacking] == [
+        " a CPython built with --with-address-sanitizer",
+        " a CPython built with --disable-gil",
+    ]
+
+
+def test_a_machine_without_valgrind_says_so_and_runs_the_other_modes(
+    machine: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "sanitizer_library", lambda prefix: "")
+    machine.on_path("3.11.1")
+    assert matrix.main([]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "not here: valgrind: not on PATH; the mode valgrind needs it" in said
+    assert said[-1] == "6 of 6 runs passed"
+
+
+def test_valgrind_asked_for_on_a_machine_without_it_is_an_error(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.on_path("3.11.1")
+    assert matrix.main(["--mode", "valgrind"]) == 2
+    assert "no valgrind on PATH" in capsys.readouterr().err
+
+
+def test_a_part_of_the_suite_runs_under_valgrind_with_an_extension_built_for_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.on_path("3.11.1")
+    valgrind = machine.path / "valgrind"
+    valgrind.write_text(f"""#!/bin/sh
+echo "valgrind $@" >>{machine.log}
+while case $1 in -*) ;; *) false ;; esac; do shift; done
+exec "$@"
+""")
+    valgrind.chmod(0o755)
+    monkeypatch.setenv("PATH", str(machine.path), prepend=os.pathsep)
+    assert matrix.main(["--mode", "valgrind"]) == 0
+    log = machine.log.read_text()
+    assert "3.11.1-valgrind --group=test --group=gevent --setup-arg=-Dvalgrind=true" in log
+    assert "--error-exitcode=99" in log
+    assert "PYTHONMALLOC=malloc\n" in log
+    (suite,) = (line for line in log.splitlines() if line.startswith("suite -m pytest"))
+    assert suite.endswith(" ".join(matrix.VALGRIND_TESTS))
 
 
 def test_a_machine_without_any_cpython_is_an_error(machine: Machine) -> None:
