@@ -210,7 +210,7 @@ def test_each_of_our_workloads_runs_in_a_small_size(workload: str, package: str)
     if workload.endswith("go_server") and shutil.which("go") is None:
         pytest.skip("Go is not installed")
     if workload == "bench.wsgi:hello_requests" and shutil.which("wrk") is None:
-        pytest.skip("wrk is not installed")
+        pytest.skip("wrk is not installed: tools/debian-packages bench brings it")
     if workload.startswith("bench.gevent_wheel") and importlib.util.find_spec("gevent") is None:
         pytest.skip("gevent is not installed: the dependency group `gevent` has it")
     sizes = [f"{name}={min(value, 20)}" for name, value in OUR_WORKLOADS[workload, package].items()]

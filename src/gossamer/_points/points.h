@@ -89,8 +89,8 @@ unsigned long current_identity(void);
 /* For a call that has moved a part of its bytes when its wait ended with the pending exception, and whose caller will
    learn how many those were: true when the exception is not this call's any more. An OSError is the next call's to
    meet, as the kernel has it; a Timeout or a GreenletExit comes at the caller's next wait, the former unless it is
-   cancelled by then. Any other exception is for now: it may be that of a timeout, and would come after the end of its
-   block. With no hub, it is a signal handler's. */
+   cancelled by then. Any other exception is raised at once: it may be that of a timeout, and would come after the end
+   of its block. With no hub, it is a signal handler's. */
 bool point_put_off(struct hub *hub);
 
 /* Installs the points of a module that has been loaded just now. Returns -1 with an exception set. */
