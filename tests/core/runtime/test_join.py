@@ -199,6 +199,29 @@ def test_another_thread_may_join() -> None:
     assert seen == [(True, "value", True)]
 
 
+def test_an_end_while_the_joining_thread_makes_its_hub_is_not_missed() -> None:
+    program = """
+import threading
+from gossamer._core import Hub, set_hub_class, sleep, spawn
+it = spawn(sleep, 0.01)
+made = []
+
+class SlowToMake(Hub):
+    def __init__(self):
+        made.append(threading.current_thread())
+        while not it.ready():  # busy: nothing here may wait for a hub
+            pass
+
+set_hub_class(SlowToMake)
+joiner = threading.Thread(target=it.join)
+joiner.start()
+while joiner.is_alive():
+    sleep(0.001)
+print(made == [joiner], it.ready())
+"""
+    assert output_of(program) == "True True\n"
+
+
 def test_one_of_another_thread_may_be_joined() -> None:
     made: list[GreenThread] = []
     over = WaitQueue()

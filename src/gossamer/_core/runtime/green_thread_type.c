@@ -270,7 +270,12 @@ GreenThread_join(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObje
     if (object->finished)
         Py_RETURN_NONE;
     struct hub *hub = hub_get();
-    return hub != NULL && green_thread_join(hub, object, deadline) >= 0 ? Py_NewRef(Py_None) : NULL;
+    if (hub == NULL)
+        return NULL;
+    /* a second look: making a hub runs Python code, and the other may have ended meanwhile */
+    if (object->finished)
+        Py_RETURN_NONE;
+    return green_thread_join(hub, object, deadline) >= 0 ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *
