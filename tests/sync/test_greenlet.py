@@ -2,6 +2,7 @@
 
 import contextvars
 import re
+import time
 import traceback
 import weakref
 from typing import Any
@@ -114,12 +115,16 @@ def test_starting_again_does_nothing() -> None:
 
 
 def test_spawn_later_starts_it_when_the_time_has_come() -> None:
-    it = spawn_later(0.01, echo, 3)
+    before = time.monotonic()
+    it = spawn_later(0.01, lambda: time.monotonic() - before)
     assert it.started
     assert it
+    assert it.get() >= 0.01
+    far = spawn_later(60, echo, 3)
     turns()
-    assert not it.ready()
-    assert it.get() == ((3,), {})
+    assert not far.ready()
+    far.kill()
+    assert spawn_later(0.001, echo, 3).get() == ((3,), {})
 
 
 def test_start_ahead_of_start_later_runs_it_once_and_at_once() -> None:

@@ -11,8 +11,13 @@ from tests.support.children import output_of
 from tests.support.runtime import reported
 
 
-def after(seconds: float, value: Any) -> Any:
-    sleep(seconds)
+def after(event: Event, value: Any) -> Any:
+    event.wait()
+    return value
+
+
+def ahead_of(event: Event, value: Any) -> Any:
+    event.set()
     return value
 
 
@@ -21,12 +26,14 @@ def fail() -> None:
 
 
 def test_objects_come_in_the_order_in_which_they_become_ready() -> None:
-    slow, quick = spawn(after, 0.02, "slow"), spawn(after, 0.001, "quick")
+    first = Event()
+    slow, quick = spawn(after, first, "slow"), spawn(ahead_of, first, "quick")
     assert [it.value for it in iwait([slow, quick])] == ["quick", "slow"]
 
 
 def test_wait_returns_all_of_them() -> None:
-    slow, quick = spawn(after, 0.01, "slow"), spawn(after, 0.001, "quick")
+    first = Event()
+    slow, quick = spawn(after, first, "slow"), spawn(ahead_of, first, "quick")
     assert wait([slow, quick]) == [quick, slow]
     assert wait([slow, quick, slow]) == [slow, slow, quick]
     assert wait([]) == []
@@ -85,7 +92,8 @@ def test_a_wait_that_is_interrupted_lets_go_of_all() -> None:
 
 
 def test_joinall_waits_for_all_of_them() -> None:
-    crowd = [spawn(after, 0.001 * (3 - n), n) for n in range(3)]
+    first = Event()
+    crowd = [spawn(after, first, 0), spawn(after, first, 1), spawn(ahead_of, first, 2)]
     assert joinall(crowd) == crowd
     assert [it.value for it in crowd] == [0, 1, 2]
 

@@ -129,8 +129,7 @@ try:
     queue.park()
 except LoopExit:
     print('LoopExit')
-""",
-        seconds=4,
+"""
     )
     assert out == "LoopExit\n"
 

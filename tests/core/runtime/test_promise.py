@@ -162,12 +162,14 @@ def test_threads_of_a_pool_are_counted_once_and_not_in_a_child() -> None:
     out = output_of(
         PRELUDE
         + """
+begun = []
 def work():
     _core.pool_thread_begin()
     _core.pool_thread_begin()
+    begun.append(1)
     time.sleep(60)
 threading.Thread(target=work, daemon=True).start()
-time.sleep(0.05)
+until(lambda: begun)
 def stuck():
     try:
         WaitQueue().park()

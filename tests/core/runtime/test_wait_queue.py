@@ -309,8 +309,7 @@ in_thread(first.unpark)
 log.append(it.switch('not what it waits for'))
 sleep(0.1)
 print(log, len(first), len(second))
-""",
-        seconds=5,
+"""
     )
     assert out == "['switched to', False, False, 'back'] 0 0\n"
 
@@ -351,8 +350,7 @@ for _ in range(10):
     assert log == ['switched to', True, False], log
 over.append(1)
 print(len(first), len(second))
-""",
-        seconds=10,
+"""
     )
     assert out == "0 0\n"
 
@@ -381,8 +379,7 @@ while not all(it.ready() for it in crowd):
     sleep(0.002)
 print({it.value for it in crowd})
 os._exit(0) if sys.stdout.flush() is None else None
-""",
-        seconds=20,
+"""
     )
     assert out == "{'done'}\n"
 
