@@ -539,6 +539,56 @@ def test_the_next_deadline_is_the_first_timers() -> None:
     timer.stop()
 
 
+SETTLED = """
+import select, threading
+from gossamer import Timeout, get_hub, monkey, sleep, spawn, spawn_later
+monkey.patch_all(select=False, thread=False)
+hub = get_hub()
+loop = hub.loop
+
+def is_readable():
+    return bool(select.select([loop.fileno()], [], [], 0)[0])
+
+def settle():  # what a loop outside does before it sleeps
+    while loop.next_deadline() == 0:
+        loop.run(nowait=True)
+
+settle()
+before = is_readable()
+"""
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "spawn(int)",
+        "loop.run_callback(int)",
+        "timer = loop.timer(0.01); timer.start(int)",
+        "hub.call_later(0.01, int)",
+        "spawn_later(0.01, int)",
+        "Timeout(60).start()",
+        "sleep(0.001)",
+        "spawn(sleep, 0.01); sleep(0)",
+    ],
+)
+def test_what_the_code_of_a_loop_outside_leaves_to_be_done_wakes_it(left: str) -> None:
+    program = f"{SETTLED}\n{left}\nleft = is_readable()\nsettle()\nprint(before, left, is_readable())"
+    assert output_of(program) == "False True False\n"
+
+
+def test_a_call_of_another_thread_wakes_a_loop_outside_whose_code_has_waited_meanwhile() -> None:
+    program = f"""{SETTLED}
+called = []
+sleep(0)
+threading.Thread(target=loop.run_callback, args=(called.append, True)).start()
+while not called:
+    if is_readable():
+        settle()
+print("called")
+"""
+    assert output_of(program) == "called\n"
+
+
 OUTSIDE = """
 import gossamer, os, socket, threading, time
 from gossamer import monkey

@@ -188,7 +188,9 @@ class Loop(LoopCalls):
     def next_deadline(self) -> float | None:
         """Seconds until the loop has something to do though no descriptor is ready: 0 when it has now, None for never.
 
-        What was started since the last turn is looked at, so that `fileno` is ready when any of that is.
+        What was started since the last turn is looked at, so that `fileno` is ready when any of that is. Whoever asks is
+        taken to sleep in a loop outside: from now on `fileno` is ready, too, once the code of that loop has started
+        greenlets or timers, or has waited.
         """
         return 0.0 if self.hub.poll() else self.hub.next_deadline()
 

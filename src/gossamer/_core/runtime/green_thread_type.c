@@ -147,12 +147,12 @@ GreenThread_start_later(PyObject *self, PyObject *seconds)
     CallbackObject *starter = starter_new(self);
     if (starter == NULL)
         return NULL;
-    if (timers_add(&hub->timers, &starter->timer, when) < 0) {
+    Py_INCREF(starter);
+    if (hub_call_at(hub, starter, when) < 0) {
         Py_DECREF(starter);
         return NULL;
     }
-    starter->hub = hub;
-    object->starter = (CallbackObject *)Py_NewRef((PyObject *)starter);
+    object->starter = starter;
     if (core.spawn_hook == NULL || !PyObject_TypeCheck(object, core.green_class))
         Py_RETURN_NONE;
     return PyObject_CallOneArg(core.spawn_hook, self);

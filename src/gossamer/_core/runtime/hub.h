@@ -60,6 +60,7 @@ struct hub {
     bool closing;                    /* its thread ends */
     bool wakes_for_signals;          /* it is the main thread's: signals.h */
     bool forks_alone;                /* who forks now leaves the others behind */
+    const struct fiber *driver;      /* who sleeps in the hub's stead: its address only, it may be gone. Or NULL */
     int64_t polled_at;               /* coarse clock */
     uint64_t polls;                  /* how often the poller was asked */
     struct timers timers;
@@ -126,6 +127,7 @@ int hub_after_fork(struct hub *hub);
    ever, as POSIX has it of threads: no code of theirs runs, not even to end them. */
 void hub_leave_others(struct hub *hub);
 
+/* ---- ready.c ---- */
 /* Appends a READY fiber to the ring; takes over a reference. */
 void hub_make_ready(struct hub *hub, struct fiber *fiber);
 
@@ -138,20 +140,38 @@ int hub_enqueue(struct hub *hub, ring_entry entry);
 /* The fiber goes on before its turn. Returns false when its entry in the ring is left behind, with the reference. */
 bool hub_take_unlisted(struct hub *hub, struct fiber *fiber);
 
-/* Makes the call on the hub greenlet and reports what it raises. */
-void callback_run(struct hub *hub, CallbackObject *callback);
-
 /* Has a READY fiber (reference taken over) go on in its own thread. To be called from any thread. */
 void hub_make_ready_remotely(struct hub *hub, struct fiber *fiber);
 
 /* Puts a call in the ring; takes over the reference in any case. Returns -1 with MemoryError set. From any thread. */
 int hub_call_soon(struct hub *hub, CallbackObject *callback);
 
-/* Has the thread end its doomed greenlets soon. Who leaves all switches to the hub makes none that would see to it. */
-void hub_end_doomed(struct hub *hub);
+/* The same once its time has come. In the hub's thread. */
+int hub_call_at(struct hub *hub, CallbackObject *callback, int64_t when);
 
 /* Moves what other threads made ready into the ring. */
 void hub_take_remote(struct hub *hub);
+
+/* Announces that this thread is about to sleep, so that others wake it. Returns false when they left something before. */
+bool hub_may_sleep(struct hub *hub);
+
+/* The calling greenlet has left something to be done: if it is the driver, which may be about to sleep, the hub's
+   descriptor becomes readable. */
+void hub_remind_driver(struct hub *hub);
+
+static inline void
+hub_tell_driver(struct hub *hub)
+{
+    if (unlikely(hub->driver != NULL))
+        hub_remind_driver(hub);
+}
+
+/* ---- hub.c ---- */
+/* Makes the call on the hub greenlet and reports what it raises. */
+void callback_run(struct hub *hub, CallbackObject *callback);
+
+/* Has the thread end its doomed greenlets soon. Who leaves all switches to the hub makes none that would see to it. */
+void hub_end_doomed(struct hub *hub);
 
 /* Tells hub.handle_error(context, type, value, traceback) of the pending exception, which is cleared. */
 void hub_report_error(struct hub *hub, PyObject *context);
@@ -234,9 +254,6 @@ void drop_finished(struct thread *thread);
 
 /* ---- poll.c ---- */
 void hub_poll(struct hub *hub, bool may_sleep);
-
-/* Announces that this thread is about to sleep, so that others wake it. Returns false when they left something before. */
-bool hub_may_sleep(struct hub *hub);
 
 /* Waits until `descriptor` is ready. Outcome, or -1 with an exception set. `deadline` INT64_MAX: none. */
 int hub_wait_descriptor(struct hub *hub, int descriptor, enum direction direction, int64_t deadline);

@@ -82,12 +82,10 @@ Hub_call_later(PyObject *self, PyObject *args)
     CallbackObject *callback = callback_from("call_later", args, 1);
     if (callback == NULL)
         return NULL;
-    if (timers_add(&hub->timers, &callback->timer, when) < 0) {
-        Py_DECREF(callback);
-        return NULL;
-    }
-    callback->hub = hub;
-    return Py_NewRef((PyObject *)callback);
+    Py_INCREF(callback);
+    if (hub_call_at(hub, callback, when) < 0)
+        Py_CLEAR(callback);
+    return (PyObject *)callback;
 }
 
 static bool
@@ -225,6 +223,7 @@ Hub_next_deadline(PyObject *self, PyObject *Py_UNUSED(ignored))
     struct hub *hub = own_hub(self);
     if (hub == NULL)
         return NULL;
+    hub->driver = hub->thread->current;
     if (!hub_may_sleep(hub))
         return PyFloat_FromDouble(0);
     if (hub->timers.count == 0)
@@ -275,7 +274,8 @@ static PyMethodDef hub_methods[] = {
      "fileno($self, /)\n--\n\nThe epoll descriptor: readable when poll() would find something but timers."},
     {"next_deadline", Hub_next_deadline, METH_NOARGS,
      "next_deadline($self, /)\n--\n\nSeconds until the first timer expires; None without one.\n\n"
-     "For who sleeps in the hub's stead: other threads make fileno() readable from now on, until the next poll."},
+     "For who sleeps in the hub's stead, the calling greenlet: from now on other threads make fileno() readable until the\n"
+     "next poll, and so does what it leaves to be done itself, as by a wait that lets others run."},
     {"polls", Hub_polls, METH_NOARGS, "polls($self, /)\n--\n\nHow often descriptors and timers were asked for so far."},
     {"waits", Hub_waits, METH_NOARGS,
      "waits($self, /)\n--\n\nHow many timers, descriptors and promises there are that join() waits for."},

@@ -291,6 +291,7 @@ give_way(struct hub *hub)
     hand_off(hub, self, hub_next(hub));
     struct ending ending = {.interrupt = self->wait.interrupt, .outcome = self->wait.outcome};
     self->wait.interrupt = NULL;
+    hub_tell_driver(hub);
     if (likely(thread->origin == NULL)) {
         self->wait.state = NOT_WAITING;
         /* another thread unparked it, and a stale entry let it go on before the hub took notice */

@@ -89,17 +89,6 @@ epoll_sleep(struct poller *poller, int64_t nanoseconds)
     return epoll_wait(poller->epoll, poller->events, EVENTS_A_CALL, most);
 }
 
-bool
-hub_may_sleep(struct hub *hub)
-{
-    struct remote *remote = &hub->remote;
-    pthread_mutex_lock(&remote->lock);
-    remote->sleeping = remote->count == 0;
-    bool may = remote->sleeping;
-    pthread_mutex_unlock(&remote->lock);
-    return may;
-}
-
 static int
 hub_sleep(struct hub *hub)
 {

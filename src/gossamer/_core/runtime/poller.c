@@ -16,6 +16,7 @@ poller_open_descriptors(struct poller *poller)
     poller->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (poller->epoll < 0)
         return -1;
+    poller->reminded = false;
     poller->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = WAKEUP};
     if (poller->wakeup >= 0 && epoll_ctl(poller->epoll, EPOLL_CTL_ADD, poller->wakeup, &event) == 0)
@@ -200,6 +201,7 @@ poller_event(struct poller *poller, const struct epoll_event *event, bool ready[
         uint64_t count;
         while (read(poller->wakeup, &count, sizeof count) < 0 && errno == EINTR)
             ;
+        poller->reminded = false;
         return NULL;
     }
     int descriptor = (int)(uint32_t)event->data.u64;

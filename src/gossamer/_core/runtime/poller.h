@@ -44,6 +44,7 @@ enum { POLLABLES_A_BLOCK = 256, EVENTS_A_CALL = 512, RECEIVE_BUFFER_SIZE = 256 *
 struct poller {
     int epoll;
     int wakeup;                      /* eventfd that other threads write to */
+    bool reminded;                   /* so did this one: hub_remind_driver() */
     struct pollable **blocks;        /* addresses stay: wait queues are pointed to */
     int block_count;
     char *receive_buffer;                   /* RECEIVE_BUFFER_SIZE bytes that nobody keeps across a park; or NULL */

@@ -75,14 +75,14 @@ start(TimeoutObject *timeout)
     CallbackObject *callback = callback_for(timeout);
     if (callback == NULL)
         return -1;
-    if (timers_add(&hub->timers, &callback->timer, when) < 0) {
+    Py_INCREF(callback);
+    if (hub_call_at(hub, callback, when) < 0) {
         Py_DECREF(callback);
         return -1;
     }
-    callback->hub = hub;
     callback->unreferenced = !timeout->ref;
     hub->unreferenced += callback->unreferenced;
-    Py_XSETREF(timeout->callback, (CallbackObject *)Py_NewRef((PyObject *)callback));
+    Py_XSETREF(timeout->callback, callback);
     Py_XSETREF(timeout->greenlet, Py_NewRef((PyObject *)hub->thread->current->object));
     return 0;
 }

@@ -64,6 +64,7 @@ watch_time(struct watch *watch, PyObject *hub_object, int64_t when, int referenc
     watch->unreferenced = !referenced;
     hub->unreferenced += watch->unreferenced;
     Py_INCREF(watch->owner);
+    hub_tell_driver(hub);
     return 0;
 }
 
@@ -151,6 +152,7 @@ watch_descriptor(struct watch *watch, PyObject *hub_object, int descriptor, int 
     hub->poller.waiting += !watch->unreferenced;
     watches_recheck(&hub->poller, descriptor, pollable);
     Py_INCREF(watch->owner);
+    hub_tell_driver(hub);
     return 0;
 }
 
