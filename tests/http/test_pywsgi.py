@@ -14,7 +14,7 @@ import pytest
 from gossamer import _core
 from gossamer.pool import Pool
 from gossamer.pywsgi import Environ, LoggingLogAdapter, SecureEnviron, WSGIHandler, WSGISecureEnviron, WSGIServer
-from tests.http.serving import Answer, answers, read_all
+from tests.http.serving import Answer, answers, read_all, read_until
 from tests.support.certificates import make_certificates
 from tests.support.children import output_of
 from tests.support.scale import patience
@@ -159,6 +159,32 @@ def test_a_handler_class_may_take_the_errors() -> None:
         assert ask(server).status == 500
     (error,) = errors
     assert error.startswith("/path ") and "KeyError: '100 % on purpose'" in error
+
+
+def test_a_handler_class_may_detach_the_connection_as_ws4py_does() -> None:
+    class Handler(WSGIHandler):
+        def run_application(self) -> None:
+            connection = self.socket
+            self.result = self.server.application(self.environ, self.start_response)
+            self.process_result()
+            self.socket = None
+            self.rfile.close()
+            while data := connection.recv(100):
+                connection.sendall(data.upper())
+            connection.close()
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("101 Switching Protocols", [("Upgrade", "echo"), ("Connection", "Upgrade")])
+        return [b"welcome"]
+
+    with running(application, handler_class=Handler) as server:
+        with socket.create_connection(("127.0.0.1", server.server_port), patience(30)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+            assert read_until(client, b"welcome").startswith(b"HTTP/1.1 101 ")
+            client.sendall(b"one")
+            assert read_until(client, b"ONE") == b"ONE"
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == b""
 
 
 def test_a_server_is_gevents_under_the_alias() -> None:

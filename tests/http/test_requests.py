@@ -10,7 +10,7 @@ import pytest
 from tests.http.serving import Serving, answers, read_all, read_until, serving
 
 ECHO = """
-import json
+import io, json
 
 def application(environ, start_response):
     path = environ['PATH_INFO']
@@ -27,6 +27,18 @@ def application(environ, start_response):
     elif path == '/lines':
         data = json.dumps([body.readline().decode(), body.readline(4).decode(), body.readlines(3) and 'some',
                            [line.decode() for line in body], body.readline().decode(), body.read().decode()])
+    elif path == '/wrapped':
+        data = json.dumps([io.BufferedReader(body).read(2).decode(), hasattr(body, 'raw'), body.readinto(bytearray())])
+    elif path == '/text':
+        data = json.dumps(list(io.TextIOWrapper(body, encoding='utf-8')))
+    elif path == '/pieces':
+        room, parts = bytearray(4), []
+        while size := body.readinto(room):
+            parts.append(room[:size].decode())
+        data = json.dumps([parts, body.read1().decode()])
+    elif path == '/as-it-comes':
+        first = body.read1()
+        data = first + b'|' + body.read1(2) + b'|' + body.read1(0) + body.read1()
     elif path == '/ignore':
         data = 'ignored'
     elif path == '/late':
@@ -237,6 +249,21 @@ LINES = b"first\nsecond\nthird\nfourth\nlast"
 def test_a_body_is_read_by_lines(server: Serving, request_bytes: bytes) -> None:
     lines = json.loads(body_of(server, request_bytes))
     assert lines == ["first\n", "seco", "some", ["third\n", "fourth\n", "last"], "", ""]
+
+
+def test_a_body_is_read_piece_by_piece_as_it_comes(server: Serving) -> None:
+    parts, last = json.loads(body_of(server, post_chunks("/pieces", b"hello", b"world")))
+    assert (parts, last) == (["hell", "o", "worl", "d"], "")
+    assert body_of(server, post_chunks("/as-it-comes", b"hello", b"world", b"!")) == b"hello|wo|rld"
+
+
+@pytest.mark.parametrize("request_bytes", [post("/wrapped", b"hello"), post_chunks("/wrapped", b"h", b"ello")])
+def test_a_body_may_be_wrapped_by_a_buffered_reader(server: Serving, request_bytes: bytes) -> None:
+    assert json.loads(body_of(server, request_bytes)) == ["he", False, 0]
+
+
+def test_a_body_may_be_wrapped_as_text(server: Serving) -> None:
+    assert json.loads(body_of(server, post("/text", "gr\u00fcn\nblau".encode()))) == ["gr\u00fcn\n", "blau"]
 
 
 def test_a_body_is_gone_once_its_request_is_answered(server: Serving) -> None:

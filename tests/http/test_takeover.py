@@ -32,6 +32,12 @@ def application(environ, start_response):
         while data := connection.recv(100):
             connection.sendall(data.upper())
         return []
+    if path == '/below-the-input':
+        connection = environ['wsgi.input'].raw._sock
+        assert environ['wsgi.input'].read() == b''
+        connection.sendall(SWITCH)
+        echo(connection)
+        return []
     if path == '/stop-iteration':
         environ['gunicorn.socket'].sendall(SWITCH)
         echo(connection)
@@ -65,7 +71,8 @@ def application(environ, start_response):
             environ['kept'] = str(error)
     copy.copy(environ), repr(environ)
     start_response('200 OK', [])
-    return [repr(['gossamer.socket' in environ, 'gunicorn.socket' in environ, environ.get('kept')]).encode()]
+    offered = ['gossamer.socket' in environ, 'gunicorn.socket' in environ, hasattr(environ['wsgi.input'], 'raw')]
+    return [repr([*offered, environ.get('kept')]).encode()]
 """
 UPGRADE = b"Host: a\r\nUpgrade: echo\r\nConnection: Upgrade\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
@@ -83,7 +90,7 @@ def upgrade(path: str) -> bytes:
     return b"GET %s HTTP/1.1\r\n%s\r\n" % (path.encode(), UPGRADE)
 
 
-@pytest.mark.parametrize("path", ["/raw", "/stop-iteration"])
+@pytest.mark.parametrize("path", ["/raw", "/below-the-input", "/stop-iteration"])
 def test_an_application_answers_by_itself_and_the_server_adds_nothing(server: Serving, path: str) -> None:
     with server.connect() as client:
         client.sendall(upgrade(path))
@@ -131,14 +138,14 @@ def test_the_connection_is_not_offered(server: Serving, request_bytes: bytes) ->
         client.sendall(request_bytes)
         client.shutdown(1)
         found = answers(read_all(client))
-    assert [(answer.status, answer.body) for answer in found] == [(200, b"[False, False, None]")] * len(found)
+    assert [(answer.status, answer.body) for answer in found] == [(200, b"[False, False, False, None]")] * len(found)
     assert len(found) == request_bytes.count(b"HTTP/1.")
 
 
 def test_looking_at_the_environment_takes_nothing(server: Serving) -> None:
     with server.connect() as client:
         client.sendall(upgrade("/"))
-        assert b"[True, True, None]" in read_until(client, b"None]")
+        assert b"[True, True, True, None]" in read_until(client, b"None]")
         client.sendall(LAST)
         assert answers(read_all(client))[0].status == 200
 

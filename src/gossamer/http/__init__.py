@@ -6,8 +6,8 @@ errors       what applications may meet in `wsgi.input` and elsewhere
 takeover     how applications take a connection over, for WebSockets and the like
 pywsgi       gevent's interface to the same
 
-From bytes to applications, each module on top of the one before: transport (bytes of one client), request (heads and
-bodies), response, connection (all of one client's life), connections (all clients), server.
+From bytes to applications, each module on top of the one before: transport (bytes of one client), input (bodies),
+request (heads, and how bodies end), response, connection (all of one client's life), connections (all clients), server.
 """
 
 from gossamer.http.access_log import Access, CombinedLog

@@ -19,6 +19,7 @@ import traceback
 from libc.stdint cimport INT64_MAX, int64_t
 
 from gossamer cimport _core
+from gossamer.http.input cimport Input, empty_input
 from gossamer.http.request cimport RequestReader
 from gossamer.http.response cimport Response
 from gossamer.http.transport cimport Settings, Transport, coarse_now, moment, nanoseconds
@@ -29,7 +30,7 @@ from gossamer._core import GreenletExit
 from gossamer.http.access_log import Access
 from gossamer.http.errors import ClientDisconnected, Expired, Refusal, RequestBodyError, RequestTimeout
 from gossamer.http.file_wrapper import FileWrapper, region_of
-from gossamer.http.takeover import TakenSocket, end_reading
+from gossamer.http.takeover import RawConnection, TakenSocket, end_reading
 
 _core.runtime_import()
 
@@ -301,8 +302,7 @@ cdef class Connection(RequestReader):
         response.for_head = self.method == "HEAD"
         response.keep = self.keep and self.settings.idle_time != 0
         if self.upgrade and self.can_be_taken():
-            self.offered = True
-            self.environ["gossamer.socket"] = self.environ["gunicorn.socket"] = TakenSocket(self.take_over)
+            self.offer()
         self.started = coarse_now()
         if service.request_time != INT64_MAX:
             self.request_deadline = self.started + service.request_time
@@ -329,6 +329,16 @@ cdef class Connection(RequestReader):
 
     cdef bint can_be_taken(self):
         return self.version == 11 and self.body is None and self.start == self.end and not self.service.stopping
+
+    cdef int offer(self) except -1:
+        """Lets the application find the connection, wherever it may look for it."""
+        cdef Input body = empty_input()
+        connection = TakenSocket(self.take_over)
+        body.connection = RawConnection(connection)
+        self.offered = True
+        self.environ["gossamer.socket"] = self.environ["gunicorn.socket"] = connection
+        self.environ["wsgi.input"] = body
+        return 0
 
     cdef bint can_switch(self):
         return self.offered

@@ -21,8 +21,8 @@ from gossamer._core import GreenThread, WaitQueue
 from gossamer.http.access_log import Access
 from gossamer.http.connection import Connection, Service
 from gossamer.http.file_wrapper import FileWrapper
+from gossamer.http.input import empty_input
 from gossamer.http.limits import Limits
-from gossamer.http.request import empty_input
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

@@ -148,6 +148,7 @@ class WSGIHandler:
         self.response_length = 0
         self.time_start = 0.0
         self.time_finish = 0.0
+        self._connection = sock  # handlers that detach it set `socket` to None
         self._rfile = rfile
         self._start_response: Any = None
         self._write: Callable[[bytes], object] | None = None
@@ -161,7 +162,7 @@ class WSGIHandler:
     def rfile(self) -> Any:
         """The client's bytes as a file, for a connection that is taken over: the server reads others by itself."""
         if self._rfile is None:
-            self._rfile = self.socket.makefile("rb")
+            self._rfile = self._connection.makefile("rb")
         return self._rfile
 
     @property
@@ -195,7 +196,21 @@ class WSGIHandler:
         self.process_result()
 
     def process_result(self) -> None:
-        """Do nothing: the server sends `result` when `run_application()` has returned."""
+        """Send `result` now after a 101, so that the other protocol can begin.
+
+        Of any other response the server sends it when `run_application()` has returned.
+        """
+        if self.code != 101:
+            return
+        result, self.result = self.result, None
+        try:
+            for data in result or ():
+                self.write(data)
+            self.write(b"")  # the head, if there was nothing else
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
         """What the application is given: PEP 3333's callable, with its `status`, `headers` and `exc_info`.

@@ -1,9 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from gossamer.http.transport cimport Transport
-
-
-cdef class Input
+from gossamer.http.input cimport BodySource, Input
 
 
 # Where the parser is in a chunked body.
@@ -14,13 +11,12 @@ cdef enum chunk_place:
 
 
 # The requests of one connection, read and parsed one after the other.
-cdef class RequestReader(Transport):
+cdef class RequestReader(BodySource):
     cdef dict template                       # what the environments of one listener's requests have in common
     cdef str address, port                   # the client's
     cdef object parser
     cdef bint idle                           # waiting for the first byte of a request
     cdef bint in_head                        # the parser is given a head
-    cdef bint complete                       # the parser has seen the end of the request
     cdef bint keep                           # the client wants another request on this connection
     cdef bint expects_continue               # the client waits for "100 Continue" before it sends the body
     cdef bint upgrade                        # the client would go on in another protocol
@@ -57,21 +53,3 @@ cdef class RequestReader(Transport):
     cdef int spoil(self, int status, str reason) except -1
     cdef bint can_go_on(self)
     cdef bint drain(self) except -1
-
-
-# wsgi.input: the body of a request, read from the connection when it is asked for.
-cdef class Input:
-    cdef RequestReader reader                # None: everything has been read
-    cdef list pieces                         # beyond `current`
-    cdef bytes current
-    cdef Py_ssize_t at                       # in `current`
-    cdef Py_ssize_t available                # bytes in `current` and `pieces`
-
-    cdef void clear(self)
-    cdef void end(self)
-    cdef bint fetch(self) except -1
-    cdef bint next_piece(self)
-    cdef bytes take(self, Py_ssize_t most)
-
-
-cpdef Input empty_input()

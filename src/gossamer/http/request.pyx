@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Requests, from bytes to WSGI environments: `RequestReader` for the heads, `Input` for the bodies.
+"""Requests, from bytes to WSGI environments: `RequestReader`.
 
 The parser is httptools' (llhttp). It calls on_url, on_header, on_body and on_message_complete, which are compiled. It is
 only ever given one message: a head is complete before it is fed (head.h), and of a chunked body it gets one line, or the
@@ -26,14 +26,12 @@ from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memchr, memcmp
 
+from gossamer.http.input cimport BodySource, Input, empty_input
 from gossamer.http.transport cimport Settings, Transport, coarse_now, moment
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
 from gossamer.http.errors import ClientDisconnected, Expired, Refusal, RequestBodyError
-
-cdef extern from "Python.h":
-    const Py_ssize_t PY_SSIZE_T_MAX
 
 cdef extern from "http/head.h":
     struct request_line:
@@ -79,7 +77,7 @@ cdef object key_of(Settings settings, bytes name):
     return key
 
 
-cdef class RequestReader(Transport):
+cdef class RequestReader(BodySource):
     def __init__(self, Settings settings, socket, bint encrypted, dict template, str address, str port):
         Transport.__init__(self, settings, socket, encrypted)
         self.template = template
@@ -482,110 +480,3 @@ cdef str unquoted(str path):
     cdef bytes text = path.encode("latin-1")
     cdef bytes room = PyBytes_FromStringAndSize(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
     return latin(PyBytes_AS_STRING(room), unquote(PyBytes_AS_STRING(room), PyBytes_GET_SIZE(room)))
-
-
-cpdef Input empty_input():
-    """The body of a request that has none."""
-    cdef Input body = Input.__new__(Input)
-    body.pieces = []
-    body.current = b""
-    return body
-
-
-cdef class Input:
-    """The body of a request, as a file: `wsgi.input`.
-
-    It ends where the body does, whatever its framing (`wsgi.input_terminated`). Reading raises
-    `gossamer.http.ClientDisconnected` when the client is gone before that, and `gossamer.http.RequestBodyError` when
-    the body is malformed, larger than the limits allow, or not sent in time. Once the request has been answered there
-    is nothing to read.
-    """
-
-    def __init__(self):
-        raise TypeError("the server makes these")
-
-    cdef void clear(self):
-        self.pieces = []
-        self.current = b""
-        self.at = self.available = 0
-
-    cdef void end(self):
-        """The request has been answered."""
-        self.reader = None
-        self.clear()
-
-    cdef bint fetch(self) except -1:
-        """Gets more from the client; False at the end."""
-        cdef Py_ssize_t before = self.available
-        if self.reader is None:
-            return False
-        if self.reader.complete:
-            return False
-        self.reader.more(self)
-        return self.available > before
-
-    cdef bint next_piece(self):
-        """Whether something is left of what has come, with the first of it in `current`."""
-        if self.at < PyBytes_GET_SIZE(self.current):
-            return True
-        self.at = 0
-        self.current = self.pieces.pop(0) if self.pieces else b""
-        return PyBytes_GET_SIZE(self.current) > 0
-
-    cdef bytes take(self, Py_ssize_t most):
-        """Up to so many bytes, of one piece."""
-        cdef Py_ssize_t size = min(most, PyBytes_GET_SIZE(self.current) - self.at)
-        cdef bytes taken = self.current
-        if size < PyBytes_GET_SIZE(taken):
-            taken = PyBytes_FromStringAndSize(PyBytes_AS_STRING(taken) + self.at, size)
-        self.at += size
-        self.available -= size
-        return taken
-
-    def read(self, size=-1):
-        """Read `size` bytes, fewer only at the end; all that is left if it is None or negative."""
-        cdef Py_ssize_t left = PY_SSIZE_T_MAX if size is None or size < 0 else size
-        parts = []
-        while left > 0 and (self.next_piece() or self.fetch()):
-            if self.next_piece():
-                part = self.take(left)
-                left -= PyBytes_GET_SIZE(part)
-                parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def readline(self, size=-1):
-        """Read up to and with the next newline, at most `size` bytes if that is not None or negative."""
-        cdef Py_ssize_t left = PY_SSIZE_T_MAX if size is None or size < 0 else size, most
-        cdef const char *start
-        cdef const char *end
-        parts = []
-        while left > 0 and (self.next_piece() or self.fetch()):
-            if not self.next_piece():
-                continue
-            most = min(left, PyBytes_GET_SIZE(self.current) - self.at)
-            start = PyBytes_AS_STRING(self.current) + self.at
-            end = <const char *>memchr(start, c"\n", most)
-            part = self.take(end - start + 1 if end != NULL else most)
-            parts.append(part)
-            left = 0 if end != NULL else left - PyBytes_GET_SIZE(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def readlines(self, hint=-1):
-        """Read lines until the end, or until they are `hint` bytes together if that is not None, 0 or negative."""
-        cdef Py_ssize_t most = -1 if hint is None else hint, total = 0
-        lines = []
-        while line := self.readline():
-            lines.append(line)
-            total += len(line)
-            if 0 < most <= total:
-                break
-        return lines
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line

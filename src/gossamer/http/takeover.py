@@ -2,7 +2,8 @@
 
 A WebSocket begins as a request of HTTP with "Upgrade" and "Connection: Upgrade" (RFC 9110, 7.8). The environment of
 such a request has the connection's socket, a `TakenSocket`, under two keys: "gossamer.socket", and "gunicorn.socket",
-where libraries look for it (simple-websocket, and with it Flask-Sock and python-socketio). There are two ways:
+where libraries look for it (simple-websocket, and with it Flask-Sock and python-socketio). It is `raw._sock` of
+"wsgi.input" as well, where it is under gevent. There are two ways:
 
 * The application uses the socket: it answers 101 by itself, and speaks the other protocol. In the end it returns
   anything without having called start_response(), or raises StopIteration. Nothing is sent then.
@@ -44,6 +45,15 @@ class TakenSocket:
         if self._socket is None:
             self._socket = self._take_over()
         return getattr(self._socket, name)
+
+
+class RawConnection:
+    """What lies beneath the "wsgi.input" of a request whose connection can be taken over."""
+
+    __slots__ = ("_sock",)
+
+    def __init__(self, taken: TakenSocket) -> None:
+        self._sock = taken
 
 
 def end_reading(connection: socket.socket) -> None:
