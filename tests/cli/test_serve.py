@@ -26,6 +26,9 @@ def app(environ, start_response):
         time.sleep(0.5)
     if environ['PATH_INFO'] == '/endless':
         time.sleep(600)
+    if environ['PATH_INFO'] == '/running':
+        start_response('200 OK', [])
+        return [repr(environ['gossamer.server'].stats()['slow_requests']).encode()]
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [f"{environ['PATH_INFO']} {os.getpid()} {environ['wsgi.multiprocess']}".encode()]
 
@@ -111,6 +114,31 @@ def test_a_signal_ends_it_with_status_0(number: signal.Signals) -> None:
         assert served.stop(number) == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_who_is_stopped_on_its_first_line_ends_with_status_0(workers: str) -> None:
+    with serve("--workers", workers, "hello:app") as served:
+        assert served.stop() == 0
+
+
+def test_nothing_is_announced_before_the_server_is_there(folder: Path) -> None:
+    (folder / "spoiler.py").write_text("import sys\nsys.modules['gossamer.http.server'] = None\napp = print\n")
+    ended = run_command([*MODULE, "serve", "--bind", "127.0.0.1:0", "spoiler:app"])
+    assert ended.status != 0
+    assert ended.out == ""
+
+
+def test_a_second_signal_ends_at_once_what_is_under_way() -> None:
+    with serve("hello:app", "--grace", "600") as served:
+        client = threading.Thread(target=ignore_errors, args=[served])
+        client.start()
+        while "/endless" not in served.get("/running")[1]:
+            time.sleep(0.01)
+        served.process.send_signal(signal.SIGINT)
+        wait_until_refused(served)
+        assert served.stop(signal.SIGINT) == 0
+        client.join()
+
+
 def test_what_is_under_way_is_finished_before_the_end() -> None:
     with serve("hello:app") as served:
         answers: list[tuple[int, str]] = []
@@ -129,6 +157,13 @@ def test_what_takes_longer_than_the_grace_period_is_given_up() -> None:
         time.sleep(0.3)
         assert served.stop() == 0
         client.join()
+
+
+def wait_until_refused(served: Served) -> None:
+    """Ask until no connection is accepted any more."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        while True:
+            served.get()
 
 
 def ignore_errors(served: Served) -> None:
@@ -224,7 +259,7 @@ def test_workers_end_when_their_parent_is_killed() -> None:
 )
 def test_what_cannot_be_served_is_said_on_one_line_with_status_2(target: str, reason: str, workers: str) -> None:
     ended = run_command([*MODULE, "serve", "--bind", "127.0.0.1:0", "--workers", workers, target])
-    assert ended.status == 2, ended.describe()
+    assert (ended.status, ended.out) == (2, ""), ended.describe()
     lines = set(ended.err.splitlines())
     assert len(lines) == 1, ended.describe()
     assert reason in lines.pop()

@@ -2,7 +2,9 @@
 
 The process is made ready before anything of the application is imported: blocking points and green threads are on, and
 `import gevent` finds Gossamer. Signals: SIGTERM and SIGINT stop accepting, let what is under way finish within the
-grace period, and end with status 0.
+grace period, and end with status 0; a second one ends the rest at once.
+
+The address is announced when whoever connects is answered, never before: scripts wait for that line.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -96,9 +98,8 @@ def serve_alone(options: argparse.Namespace, target: Target, address: Address) -
     with bind(address) as listener:
         prepare(as_gevent=True)
         application = load_application(target)
-        listener.listen(BACKLOG)
-        announce(local_address(listener), options.application)
-        run_server(options, application, listener)
+        known = local_address(listener)
+        run_server(options, application, listener, lambda: announce(known, options.application))
     remove_socket_file(address)
     return 0
 
@@ -132,17 +133,24 @@ def _work(options: argparse.Namespace, target: Target, address: Address, reserve
     listener = reserved
     if address.path is None:
         listener = bind_shared(address)
-        listener.listen(BACKLOG)
         reserved.close()
     with listener:
-        run_server(options, application, listener, links)
+        run_server(options, application, listener, links.ready, links.lifeline)
     return 0
 
 
 def run_server(
-    options: argparse.Namespace, application: Application, listener: socket.socket, links: Links | None = None
+    options: argparse.Namespace,
+    application: Application,
+    listener: socket.socket,
+    started: Callable[[], object],
+    lifeline: int | None = None,
 ) -> None:
-    """Serve until a signal, or the end of the parent of workers, ends it."""
+    """Serve until a signal, or the end of the parent of workers, ends it.
+
+    started: called once whoever connects is answered.
+    lifeline: a worker's; None: this process is the only one.
+    """
     from gossamer import _core
     from gossamer.http.access_log import CombinedLog
     from gossamer.http.server import Server
@@ -153,15 +161,17 @@ def run_server(
         access_log=CombinedLog() if options.access_log else None,
         timeout=options.timeout,
         limits=options.limits,
-        multiprocess=links is not None,
+        multiprocess=lifeline is not None,
     )
-    stopping = False
+    asked = 0
 
     def stop() -> None:
-        nonlocal stopping
-        if not stopping:
-            stopping = True
+        nonlocal asked
+        asked += 1
+        if asked == 1:
             _core.spawn(server.stop, options.grace)
+        elif lifeline is None:  # the parent of workers has no more patience then, and kills them
+            _core.spawn(server.stop, 0)
 
     def on_signal(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's arguments
         stop()
@@ -172,9 +182,10 @@ def run_server(
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    if links is not None:
-        _core.spawn(watch_parent, links.lifeline)
-        links.ready()
+    server.start()
+    if lifeline is not None:
+        _core.spawn(watch_parent, lifeline)
+    started()
     server.serve_forever()
 
 
