@@ -43,7 +43,7 @@ servers:
 
 environment:
 	@tools/debian-packages build
-	@"$(PYTHON)" tools/environment.py .venv --group test --group gevent --group lint
+	@"$(PYTHON)" tools/environment.py .venv --group test --group certificates --group gevent --group lint
 
 bench:
 	@tools/debian-packages build bench

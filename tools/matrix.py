@@ -288,13 +288,21 @@ def commands(
 ) -> Iterator[tuple[list[str], dict[str, str]]]:
     """What a run consists of: each command with the variables that it needs."""
     arguments = [f"--setup-arg={argument}" for argument in mode.setup_arguments]
-    # gevent has wheels for release builds only.
-    groups = ["test"] if interpreter.debug or interpreter.free_threaded else ["test", "gevent"]
-    arguments = [*(f"--group={group}" for group in groups), *arguments]
+    arguments = [*(f"--group={group}" for group in groups_for(interpreter)), *arguments]
     make = [interpreter.command[-1], str(ROOT / "tools" / "environment.py"), str(home), *arguments]
     yield make, dict(SANITIZER_OPTIONS)
     suite = [str(home / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider", *SLOW]
     yield [*mode.wrapper, *suite, *(pytest_arguments or mode.tests)], test_environment(interpreter, mode)
+
+
+def groups_for(interpreter: Interpreter) -> list[str]:
+    """The dependency groups that can be installed for it."""
+    groups = ["test"]
+    if not (interpreter.free_threaded and interpreter.minor == 13):
+        groups.append("certificates")
+    if not (interpreter.debug or interpreter.free_threaded):  # gevent has wheels for release builds only
+        groups.append("gevent")
+    return groups
 
 
 def test_environment(interpreter: Interpreter, mode: Mode) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Certificates for TLS over loopback, and contexts and connections that use them.
 
-The authority and the server's certificate (for "localhost" and 127.0.0.1) are made anew for each run.
+The authority and the server's certificate (for "localhost" and 127.0.0.1) are made anew for each run, by trustme: its
+cryptography cannot be built for every CPython, and where it is not installed the tests that ask for certificates skip.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-import trustme
+import pytest
 
 from gossamer._core import spawn
 from tests.support.runtime import joined
@@ -37,6 +38,7 @@ class Certificates:
 
 def make_certificates(folder: Path) -> Certificates:
     """Make an authority and a server's certificate, and write them into `folder`."""
+    trustme = pytest.importorskip("trustme", reason="certificates are made by trustme, which is not installed here")
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1")
     paths = Certificates(str(folder / "authority.pem"), str(folder / "server.pem"))

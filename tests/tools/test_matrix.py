@@ -158,7 +158,7 @@ exec "$@"
     monkeypatch.setenv("PATH", str(machine.path), prepend=os.pathsep)
     assert matrix.main(["--mode", "valgrind"]) == 0
     log = machine.log.read_text()
-    assert "3.11.1-valgrind --group=test --group=gevent --setup-arg=-Dvalgrind=true" in log
+    assert "3.11.1-valgrind --group=test --group=certificates --group=gevent --setup-arg=-Dvalgrind=true" in log
     assert "--error-exitcode=99" in log
     assert "PYTHONMALLOC=malloc\n" in log
     (suite,) = (line for line in log.splitlines() if line.startswith("suite -m pytest"))
@@ -222,7 +222,10 @@ def test_sanitizers_are_built_apart_and_preloaded(machine: Machine, monkeypatch:
     machine.on_path("3.11.1")
     assert matrix.main(["--mode", "sanitizers"]) == 0
     log = machine.log.read_text()
-    assert "3.11.1-sanitized --group=test --group=gevent --setup-arg=-Db_sanitize=address,undefined" in log
+    assert (
+        "3.11.1-sanitized --group=test --group=certificates --group=gevent --setup-arg=-Db_sanitize=address,undefined"
+        in log
+    )
     assert "LD_PRELOAD=\n" in log
     assert "PYTHONMALLOC=malloc\n" in log
 
