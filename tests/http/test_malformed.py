@@ -43,12 +43,21 @@ MALFORMED = {
     "white space before the first header": b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
     "a space before the colon": HEAD + b"A : b\r\n\r\n",
     "a tab before the colon": HEAD + b"A\t: b\r\n\r\n",
+    "a parenthesis in a header's name": HEAD + b"A(: b\r\n\r\n",
+    "a slash in a header's name": HEAD + b"A/B: c\r\n\r\n",
+    "a quotation mark in a header's name": HEAD + b'A": b\r\n\r\n',
+    "a bracket in a header's name": HEAD + b"A[b]: c\r\n\r\n",
+    "a line feed in a header's name": HEAD + b"A\n: b\r\n\r\n",
     "a header without a name": HEAD + b": b\r\n\r\n",
     "a header without a colon": HEAD + b"novalue\r\n\r\n",
     "a byte beyond ASCII in a header's name": HEAD + b"A\x80: b\r\n\r\n",
     "a byte beyond ASCII in the target": b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
     "two spaces before the target": b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
     "a space behind the version": b"GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
+    "a space in the target": b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a tab in the target": b"GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n",
+    "tabs in the request line": b"GET\t/\tHTTP/1.1\r\nHost: a\r\n\r\n",
+    "a version in small letters": b"GET / http/1.1\r\nHost: a\r\n\r\n",
     "a space before the method": b" GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "no version": b"GET /\r\nHost: a\r\n\r\n",
     "no target": b"GET HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -60,6 +69,7 @@ MALFORMED = {
     "a target without a host": b"GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target with a user": b"GET http://u:p@h/a HTTP/1.1\r\nHost: a\r\n\r\n",
     "a target of another scheme": b"GET ftp://h/a HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a host and a port for a GET": b"GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
     "an asterisk for a GET": b"GET * HTTP/1.1\r\nHost: a\r\n\r\n",
     "no Host": b"GET / HTTP/1.1\r\n\r\n",
     "two Hosts": HEAD + b"Host: b\r\n\r\n",
@@ -74,6 +84,8 @@ MALFORMED = {
     "a Content-Length with a space inside": POST + b"Content-Length: 5 5\r\n\r\nhello",
     "a Content-Length beyond 64 bits": POST + b"Content-Length: 99999999999999999999999\r\n\r\n",
     "a Content-Length with an underscore": POST + b"Content-Length: 1_0\r\n\r\nhellohello",
+    "a space before Content-Length": POST + b" Content-Length: 5\r\n\r\nhello",
+    "a Content-Length with a digit beyond ASCII": POST + b"Content-Length: \xb2\r\n\r\nhello",
     "two equal Content-Lengths": POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
     "two different Content-Lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     "Transfer-Encoding before Content-Length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello",
@@ -81,6 +93,10 @@ MALFORMED = {
     + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "Transfer-Encoding in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "Transfer-Encoding twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "an empty Transfer-Encoding": POST + b"Transfer-Encoding: \r\nContent-Length: 5\r\n\r\nhello",
+    "a vertical tab before chunked": POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "chunked and nothing behind a comma": POST + b"Transfer-Encoding: chunked,\r\n\r\n0\r\n\r\n",
+    "chunked, then identity": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
     "chunked that is not the last coding": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n",
     "a TLS handshake": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 40,
 }
@@ -96,14 +112,29 @@ MALFORMED_CHUNKS = {
     "a negative size": b"-5\r\nhello\r\n0\r\n\r\n",
     "a size with a prefix": b"0x5\r\nhello\r\n0\r\n\r\n",
     "a size beyond 64 bits": b"f" * 17 + b"\r\nhello",
+    "a size behind a space": b" 5\r\nhello\r\n0\r\n\r\n",
+    "a size with a sign": b"+5\r\nhello\r\n0\r\n\r\n",
+    "a size with an underscore": b"0_5\r\nhello\r\n0\r\n\r\n",
+    "a size of too many zeros": b"0" * 5000 + b"5\r\nhello\r\n0\r\n\r\n",
     "a size with a space": b"5 \r\nhello\r\n0\r\n\r\n",
     "a line feed alone behind the size": b"5\nhello\r\n0\r\n\r\n",
+    "a line feed alone behind the data": b"5\r\nhello\n0\r\n\r\n",
+    "a carriage return alone behind the data": b"5\r\nhello\r0\r\n\r\n",
+    "line feeds alone at the end": b"0\n\n",
     "more data than the size": b"5\r\nhelloX\r\n0\r\n\r\n",
     "less data than the size": b"5\r\nhel\r\n0\r\n\r\n",
     "an extension with a line feed alone": b"5;a\nb\r\nhello\r\n0\r\n\r\n",
+    "an extension with a carriage return alone": b"5;a\rb\r\nhello\r\n0\r\n\r\n",
+    "an extension that quotes the end of its line": b'5;a="\r\nhello\r\n0\r\n\r\n"\r\n',
+    "an extension behind a space": b"5 ;a=b\r\nhello\r\n0\r\n\r\n",
     "many extensions": (b"1;" + b"a" * 3000 + b"\r\nx\r\n") * 100 + b"0\r\n\r\n",
     "an extension without an end": b"5;" + b"a" * 5000 + b"\r\nhello\r\n0\r\n\r\n",
     "a trailer with a null byte": b"0\r\nT\x00: x\r\n\r\n",
+    "a trailer with a line feed alone": b"0\r\nT: x\n\n",
+    "a folded trailer": b"0\r\nT: x\r\n y\r\n\r\n",
+    "a trailer that is a request": b"0\r\nGET / HTTP/1.1\r\n\r\n",
+    "a Content-Length among the trailers": b"0\r\nContent-Length: 5\r\n\r\nhello",
+    "a Transfer-Encoding among the trailers": b"0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "trailers without an end": b"0\r\n" + b"T: x\r\n" * 20000,
 }
 
@@ -131,6 +162,21 @@ OTHERS = {
     "identity as a transfer coding": (501, POST + b"Transfer-Encoding: identity\r\n\r\n"),
     "a coding before chunked": (501, POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
     "a coding that only looks like chunked": (501, POST + b"Transfer-Encoding: xchunked\r\n\r\n"),
+    "a comma before chunked": (501, POST + b"Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n"),
+    "chunked in quotation marks": (501, POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n'),
+    "chunked with a parameter": (501, POST + b"Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n"),
+    "a coding that only looks like chunked, with a length": (
+        501,
+        POST + b"Transfer-Encoding: xchunked\r\nContent-Length: 5\r\n\r\nhello",
+    ),
+    "identity, then chunked": (
+        501,
+        POST + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    "an expectation twice": (
+        417,
+        POST + b"Expect: 100-continue\r\nExpect: 100-continue\r\n" + b"Content-Length: 1\r\n\r\n",
+    ),
     "HTTP/2.0": (505, b"GET / HTTP/2.0\r\nHost: a\r\n\r\n"),
     "the preface of HTTP/2": (505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     "HTTP/0.9 with its version": (505, b"GET / HTTP/0.9\r\n\r\n"),
@@ -143,7 +189,7 @@ OTHERS = {
     "a header that is too large": (431, HEAD + b"A: " + b"b" * 70000 + b"\r\n\r\n"),
     "a header of a megabyte": (431, HEAD + b"A: " + b"b" * 1000000 + b"\r\n\r\n"),
     "a header without an end": (431, HEAD + b"A: " + b"b" * 70000),
-    "too many headers": (431, HEAD + b"".join(b"A%d: b\r\n" % number for number in range(200)) + b"\r\n"),
+    "too many headers": (431, HEAD + b"".join(b"A%d: b\r\n" % number for number in range(1000)) + b"\r\n"),
 }
 
 
@@ -178,6 +224,23 @@ def test_it_makes_no_difference_when_the_malformed_head_comes_byte_by_byte(
 def test_a_request_behind_a_refused_one_is_not_served(server: Serving) -> None:
     (answer,) = answers(server.ask(HEAD + b"A : b\r\n\r\n" + HEAD + b"\r\n"))
     assert answer.status == 400
+
+
+@pytest.mark.parametrize("options", [b"close", b"Foo, CLOSE", b"keep-alive\r\nConnection: close"])
+def test_a_request_behind_one_that_closes_the_connection_is_not_served(server: Serving, options: bytes) -> None:
+    (answer,) = answers(server.ask(HEAD + b"Connection: " + options + b"\r\n\r\n" + HEAD + b"\r\n"))
+    assert answer.status == 200
+
+
+def test_what_stands_behind_the_last_chunk_is_the_next_request(server: Serving) -> None:
+    first, second = answers(server.ask(CHUNKED + b"5\r\nhello\r\n0\r\n\r\nhello\r\n\r\n"))
+    assert (first.status, first.body, second.status) == (200, b"hello", 400)
+
+
+def test_a_coding_with_an_underscore_is_no_transfer_coding(server: Serving) -> None:
+    head = POST + b"Transfer_Encoding: chunked\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
+    (answer,) = answers(server.ask(head + b"0\r\n\r\n"))
+    assert answer.body == b"0\r\n\r\n"
 
 
 def test_requests_before_a_malformed_one_are_served(server: Serving) -> None:

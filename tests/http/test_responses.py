@@ -11,6 +11,7 @@ APPLICATIONS = """
 import io, os, tempfile, time
 
 closed = []
+kept = []
 big = b'0123456789abcdef' * 65536
 file = tempfile.NamedTemporaryFile()
 file.write(big)
@@ -152,6 +153,14 @@ def closing(environ, start_response):
 def closing_failed(environ, start_response):
     start(start_response, headers=[('Content-Length', '10')])
     return Closing([b'hello', KeyError('in the middle')])
+def closing_unstarted(environ, start_response):
+    return Closing([b'hello'])
+def closing_str(environ, start_response):
+    start(start_response)
+    return Closing(['hello'])
+def closing_too_long(environ, start_response):
+    start(start_response, headers=[('Content-Length', '3')])
+    return Closing([b'hello', b'hello'])
 def close_fails(environ, start_response):
     start(start_response)
     class Fails(Closing):
@@ -202,6 +211,15 @@ def list_of_str(environ, start_response):
 def writes_str(environ, start_response):
     start(start_response)('hello')
     return []
+def keeps_write(environ, start_response):
+    kept.append(start(start_response))
+    return [b'hello']
+def writes_late(environ, start_response):
+    start(start_response)
+    try:
+        kept.pop()(b'late')
+    except AssertionError as error:
+        return [str(error).encode()]
 def bytes_status(environ, start_response):
     start_response(b'200 OK', [])
     return []
@@ -431,6 +449,11 @@ def test_an_answer_may_be_replaced_before_it_is_sent(quiet: Serving) -> None:
     assert "x" not in answer.headers
 
 
+def test_nothing_can_be_written_after_the_end_of_the_request(quiet: Serving) -> None:
+    ask(quiet, "keeps_write")
+    assert ask(quiet, "writes_late")[1].body == b"write() was called after the end of the request"
+
+
 @pytest.mark.parametrize("path", ["closing", "declared", "unchanged", "closed_wrapper"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_the_result_is_closed_once(quiet: Serving, path: str, method: str) -> None:
@@ -446,6 +469,13 @@ def test_the_result_is_closed_when_the_client_goes_away(quiet: Serving, tmp_path
             client.sendall(b"GET /generated_large HTTP/1.1\r\nHost: a\r\n\r\n")
             client.recv(10)
     assert ask(quiet, "one")[1].status == 200
+
+
+@pytest.mark.parametrize("path", ["closing_failed", "closing_unstarted", "closing_str", "closing_too_long"])
+def test_the_result_is_closed_once_when_sending_it_fails(path: str) -> None:
+    with serving(APPLICATIONS) as server:
+        server.ask(f"GET /{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        assert ask(server, "closed")[1].body == b"1"
 
 
 # ---- mistakes

@@ -371,8 +371,9 @@ def test_tls_is_served(tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
     options = "ssl_context=context, limits=Limits(head_time=0.5)"
     with serving(TLS.format(certificate=certificates.server), options) as server:
-        silent, plain = server.connect(), server.connect()
+        silent, plain, half = server.connect(), server.connect(), server.connect()
         plain.sendall(GET)
+        half.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a handshake
         client = certificates.for_client().wrap_socket(
             server.connect(), server_hostname="localhost", suppress_ragged_eofs=False
         )
@@ -382,7 +383,7 @@ def test_tls_is_served(tmp_path: Path) -> None:
         assert (first.body, second.body, third.body) == (b"https" + b"b" * 100000, b"f" * 300000, b"https")
         assert client.recv(1) == b""  # a clean end, not a cut: TLS tells
         client.close()
-        assert read_all(silent) == b""
+        assert read_all(silent) == read_all(half) == b""
         assert b"HTTP" not in read_all(plain)
         with pytest.raises(ssl.SSLError):
             ssl.create_default_context().wrap_socket(server.connect(), server_hostname="localhost")
