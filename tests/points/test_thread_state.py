@@ -4,7 +4,7 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -165,6 +165,32 @@ def test_asyncio_runs_in_several_green_threads_at_once() -> None:
     assert sorted(ran) == [0, 1, 2, 3]
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
+
+
+def test_each_running_loop_takes_care_of_its_own_asynchronous_generators() -> None:
+    before = sys.get_asyncgen_hooks()
+    told: list[bool] = []
+    together = threading.Barrier(4)
+
+    async def produce() -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            told.append(asyncio.get_running_loop() is not None)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        together.wait(60)  # all four loops run
+        async for _ in produce():
+            break  # half done: the loop ends it
+        firstiter = sys.get_asyncgen_hooks().firstiter
+        assert getattr(firstiter, "__self__", None) is loop
+        together.wait(60)
+
+    run_all(*(threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(4)))
+    assert told == [True] * 4
+    assert sys.get_asyncgen_hooks() == before
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="there asyncio keeps its loop among the thread locals")

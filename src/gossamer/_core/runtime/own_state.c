@@ -1,5 +1,5 @@
-/* The state that belongs to a green thread rather than to the OS thread that runs it: thread locals, and
-   the loop that asyncio runs.
+/* The state that belongs to a green thread rather than to the OS thread that runs it: thread locals,
+   the loop that asyncio runs, and the hooks for asynchronous generators that come with it.
 
    The interpreter keeps it in the thread state. It is exchanged when a switch leads from one owner to
    another; an owner is a green thread with all raw greenlets below it, or the OS thread with the rest:
@@ -118,19 +118,15 @@ own_state_end(GreenThreadObject *object)
             break;
         local_state_drop(state);
     }
-    if (thread->loop_owner == object && loop_state_is_in_use(thread->tstate)) {
-        LoopState state = loop_state_take(thread->tstate);
-        Py_XDECREF(state.loop);
-        Py_XDECREF(state.task);
-    }
+    if (thread->loop_owner == object)
+        loop_state_drop(loop_state_take(thread->tstate));
 }
 
 int
 own_state_traverse(GreenThreadObject *object, visitproc visit, void *arg)
 {
-    Py_VISIT(object->own_loop.loop);
-    Py_VISIT(object->own_loop.task);
-    return local_state_traverse(&object->own_local, visit, arg);
+    int result = loop_state_traverse(&object->own_loop, visit, arg);
+    return result != 0 ? result : local_state_traverse(&object->own_local, visit, arg);
 }
 
 void
@@ -143,8 +139,7 @@ own_state_clear(GreenThreadObject *object)
     if (interpreter_is_finalizing())
         return;                      /* no destructor runs in a half-gone interpreter: given up */
     local_state_drop(local);
-    Py_XDECREF(loop.loop);
-    Py_XDECREF(loop.task);
+    loop_state_drop(loop);
 }
 
 /* A raw greenlet below it that got another parent may still run on its state. */

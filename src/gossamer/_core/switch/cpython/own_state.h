@@ -17,9 +17,16 @@ typedef struct {
 #endif
 } LocalState;
 
-/* What asyncio runs. 3.13: the task that runs is kept by loop, so it needs no care. */
+/* What asyncio runs, and the hooks of asynchronous generators, which a loop puts there while it runs. 3.13: the task
+   that runs is kept by loop, so it needs no care. */
 typedef struct {
-    PyObject *loop, *task;
+    PyObject *firstiter, *finalizer;
+#if PY_VERSION_HEX >= 0x030d0000
+    PyObject *loop;
+#endif
+#if PY_VERSION_HEX >= 0x030e0000
+    PyObject *task;
+#endif
 } LoopState;
 
 static inline bool
@@ -37,7 +44,8 @@ loop_state_is_in_use(PyThreadState *tstate)
 static inline LoopState
 loop_state_take(PyThreadState *tstate)
 {
-    LoopState state = {0};
+    LoopState state = {.firstiter = tstate->async_gen_firstiter, .finalizer = tstate->async_gen_finalizer};
+    tstate->async_gen_firstiter = tstate->async_gen_finalizer = NULL;
 #if PY_VERSION_HEX >= 0x030d0000
     _PyThreadStateImpl *impl = (_PyThreadStateImpl *)tstate;
     state.loop = impl->asyncio_running_loop;
@@ -47,13 +55,14 @@ loop_state_take(PyThreadState *tstate)
     impl->asyncio_running_task = NULL;
 #  endif
 #endif
-    (void)tstate;
     return state;
 }
 
 static inline void
 loop_state_put(PyThreadState *tstate, LoopState state)
 {
+    tstate->async_gen_firstiter = state.firstiter;
+    tstate->async_gen_finalizer = state.finalizer;
 #if PY_VERSION_HEX >= 0x030d0000
     _PyThreadStateImpl *impl = (_PyThreadStateImpl *)tstate;
     impl->asyncio_running_loop = state.loop;
@@ -61,8 +70,34 @@ loop_state_put(PyThreadState *tstate, LoopState state)
     impl->asyncio_running_task = state.task;
 #  endif
 #endif
-    (void)tstate;
-    (void)state;
+}
+
+static inline int
+loop_state_traverse(const LoopState *state, visitproc visit, void *arg)
+{
+    Py_VISIT(state->firstiter);
+    Py_VISIT(state->finalizer);
+#if PY_VERSION_HEX >= 0x030d0000
+    Py_VISIT(state->loop);
+#endif
+#if PY_VERSION_HEX >= 0x030e0000
+    Py_VISIT(state->task);
+#endif
+    return 0;
+}
+
+/* Runs destructors. */
+static inline void
+loop_state_drop(LoopState state)
+{
+    Py_XDECREF(state.firstiter);
+    Py_XDECREF(state.finalizer);
+#if PY_VERSION_HEX >= 0x030d0000
+    Py_XDECREF(state.loop);
+#endif
+#if PY_VERSION_HEX >= 0x030e0000
+    Py_XDECREF(state.task);
+#endif
 }
 
 /* Moves it out of the thread state; the number stays until another is put there. */
