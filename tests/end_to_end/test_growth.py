@@ -29,10 +29,11 @@ def state():
     gc.collect()
     return counts()['alive'], len(open_descriptors()), registrations(), gossamer.get_hub().waits()
 
-def leaves_nothing(work, count):
+def leaves_nothing(work, count, is_over=lambda: True):
     "After a tenth of it to warm up, `count` times `work` adds less than two bytes each, and a little."
     for _ in range(count // 10):
         work()
+    assert eventually(is_over)
     before, blocks, memory = state(), sys.getallocatedblocks(), resident_bytes()
     for _ in range(count):
         work()
@@ -49,15 +50,18 @@ leaves_nothing(work, int(sys.argv[1]) // 100)
 """
 CONNECTIONS = """
 listener = socket.create_server(('127.0.0.1', 0), backlog=1024)
+begun = handled = 0
 ABORT = struct.pack('ii', 1, 0)
 
 def echo(connection):
+    global handled
     with connection:
         try:
             while data := connection.recv(100):
                 connection.sendall(data)
         except ConnectionError:
             pass
+    handled += 1
 
 def serve():
     while True:
@@ -79,10 +83,13 @@ def given_up():
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
 
 def work():
+    global begun
     gossamer.joinall([gossamer.spawn(aborted, True), gossamer.spawn(aborted, False), gossamer.spawn(given_up)])
+    begun += 3
 
 gossamer.spawn(serve)
-leaves_nothing(work, int(sys.argv[1]) // 3)
+# a connection that its client gave up is the server's for a little longer
+leaves_nothing(work, int(sys.argv[1]) // 3, lambda: handled == begun)
 """
 
 
