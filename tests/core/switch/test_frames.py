@@ -20,6 +20,7 @@ import pytest
 
 from gossamer.switching import getcurrent, greenlet
 from tests.support.greenlets import below, below_c, ended, parked, to_parent
+from tests.support.runtime import in_thread
 
 
 def names(frame: FrameType | None) -> list[str]:
@@ -244,12 +245,8 @@ def test_the_current_frame_of_the_thread_is_that_of_the_running_greenlet() -> No
 
 def test_another_thread_sees_the_frames_of_the_running_greenlet() -> None:
     def body() -> list[str]:
-        seen: list[str] = []
         ident = threading.get_ident()
-        watcher = threading.Thread(target=lambda: seen.extend(names(sys._current_frames()[ident])))
-        watcher.start()
-        watcher.join()
-        return seen
+        return in_thread(lambda: names(sys._current_frames()[ident]))
 
     assert greenlet(body).switch()[-1] == "body"
 
