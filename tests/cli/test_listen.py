@@ -43,6 +43,7 @@ def test_addresses_are_written_as_users_write_them(text: str, address: Address) 
         ("::1:8000", "IPv6 addresses are written in brackets"),
         ("[::1:8000", "write [IPV6]:PORT"),
         ("unix:", "names no path"),
+        ("", "is empty; write HOST:PORT"),
     ],
 )
 def test_what_is_no_address_is_refused_with_the_reason(text: str, reason: str) -> None:
@@ -114,9 +115,17 @@ def test_the_file_of_a_server_that_answers_is_left_alone(tmp_path: Path) -> None
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
-    with pytest.raises(ListenError, match="it is in use"):
+    with pytest.raises(ListenError, match="what has that name is no socket"):
         bind(Address(str(tmp_path / "file"), "", 0))
     assert (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("none/socket", "its folder does not exist"), ("s" * 200, "too long; choose a shorter one")]
+)
+def test_a_path_that_no_socket_can_have_is_refused_with_the_reason(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(ListenError, match=reason):
+        bind(Address(str(tmp_path / name), "", 0))
 
 
 def test_the_file_of_a_unix_socket_can_be_taken_away_twice(tmp_path: Path) -> None:

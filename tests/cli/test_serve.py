@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def hello(folder: Path) -> None:
 class Served:
     """A running `gossamer serve`."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[Any], url: str) -> None:
         self.process = process
         self.url = url
 
@@ -118,6 +119,39 @@ def test_a_signal_ends_it_with_status_0(number: signal.Signals) -> None:
 def test_who_is_stopped_on_its_first_line_ends_with_status_0(workers: str) -> None:
     with serve("--workers", workers, "hello:app") as served:
         assert served.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_stopped_before_serving_ends_with_status_0(folder: Path, number: signal.Signals, workers: str) -> None:
+    (folder / "slow.py").write_text("import time\nopen('began', 'w').close()\ntime.sleep(600)\n")
+    command = [*MODULE, "serve", "--bind", "unix:socket", "--workers", workers, "slow:app"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not (folder / "began").exists():
+            time.sleep(0.01)
+        os.killpg(process.pid, number)
+        assert process.communicate(timeout=patience(30)) == (b"", b"")
+    assert process.returncode == 0
+    assert not (folder / "socket").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--access-log"]])
+def test_it_serves_although_nobody_reads_its_output(words: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*MODULE, "serve", "--bind", f"127.0.0.1:{port}", *words, "hello:app"]
+    with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        served = Served(process, f"http://127.0.0.1:{port}/")
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                assert served.get()[0] == 200
+                break
+            time.sleep(0.05)
+        assert served.stop() == 0
+        assert process.communicate()[1] == b""
 
 
 def test_nothing_is_announced_before_the_server_is_there(folder: Path) -> None:
@@ -284,7 +318,13 @@ def test_a_port_in_use_is_said_on_one_line_with_status_2(workers: str) -> None:
 def test_numbers_that_make_no_sense_are_refused(words: list[str]) -> None:
     ended = run_command([*MODULE, "serve", *words, "hello:app"])
     assert ended.status == 2
-    assert "is not a number greater than 0" in ended.err
+    assert "number greater than 0" in ended.err
+
+
+def test_half_a_worker_is_refused() -> None:
+    ended = run_command([*MODULE, "serve", "--workers", "1.5", "hello:app"])
+    assert ended.status == 2
+    assert "'1.5' is not a whole number greater than 0" in ended.err
 
 
 def test_the_limit_of_open_files_is_raised(folder: Path) -> None:

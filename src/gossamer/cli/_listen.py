@@ -58,6 +58,8 @@ def parse_address(text: str) -> Address:
         if not path:
             raise ListenError(f"{text!r} names no path; write unix:/path/to/socket")
         return Address(path, "", 0)
+    if not text:
+        raise ListenError("the address to listen on is empty; write HOST:PORT, such as 127.0.0.1:8000")
     host, port = text, str(DEFAULT_PORT)
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
@@ -151,12 +153,16 @@ def _bound_unix(path: str) -> socket.socket:
 
 
 def _remove_abandoned(path: str) -> None:
-    """Take away the socket file of a server that is gone; one that answers stays, and bind() says so."""
+    """Take away the socket file of a server that is gone; one that answers stays, and bind() says so.
+
+    Raises ListenError if the file is no socket.
+    """
     try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
-            return
+        mode = os.stat(path).st_mode  # noqa: PTH116
     except FileNotFoundError:
         return
+    if not stat.S_ISSOCK(mode):
+        raise ListenError(f"cannot listen on unix:{path}: what has that name is no socket; choose another one")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         try:
             client.connect(path)
@@ -168,6 +174,10 @@ def _explained(error: OSError, address: Address) -> str:
     if error.errno == errno.EADDRINUSE:
         other = f"port {address.port + 1}" if address.path is None and address.port < 65535 else "another one"
         return f"it is in use; stop what listens there, or choose {other} with --bind"
+    if error.errno is None:  # Python's own check of the path of a Unix socket
+        return f"{error}; choose a shorter one"
+    if error.errno == errno.ENOENT:
+        return "its folder does not exist"
     if error.errno == errno.EACCES:
         return "not permitted" + ("; ports below 1024 are root's" if address.path is None else "")
     if error.errno == errno.EADDRNOTAVAIL:

@@ -89,6 +89,8 @@ class Workers:
             os.close(self.lifeline[1])
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             status = self.work(Links(self._say_ready, self.lifeline[0]))
+        except KeyboardInterrupt:  # it was stopped before it had handlers of its own
+            status = 0
         except BaseException:  # noqa: BLE001 - shown as the interpreter would: nobody is above us
             sys.excepthook(*sys.exc_info())
         finally:

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 
     0 after SIGTERM or SIGINT; 2, after one line on the standard error, if it cannot start.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server has handlers of its own
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -67,6 +68,8 @@ def main(arguments: Sequence[str]) -> int:
         return serve_alone(options, target, address)
     except (ApplicationError, ListenError, ProgramError) as error:
         return _cannot_start(error, verbose=options.verbose)
+    except KeyboardInterrupt:  # it was stopped before it served
+        return 0
 
 
 def limits_from(settings: Sequence[str]) -> Limits | None:
@@ -96,11 +99,13 @@ def raise_limit_of_open_files() -> None:
 def serve_alone(options: argparse.Namespace, target: Target, address: Address) -> int:
     """Serve in this process."""
     with bind(address) as listener:
-        prepare(as_gevent=True)
-        application = load_application(target)
         known = local_address(listener)
-        run_server(options, application, listener, lambda: announce(known, options.application))
-    remove_socket_file(address)
+        try:
+            prepare(as_gevent=True)
+            application = load_application(target)
+            run_server(options, application, listener, lambda: announce(known, options.application))
+        finally:
+            remove_socket_file(address)
     return 0
 
 
@@ -118,9 +123,10 @@ def serve_with_workers(options: argparse.Namespace, target: Target, address: Add
             started=lambda: announce(known, options.application, options.workers),
             patience=options.grace + 5.0,
         )
-        status = workers.run()
-    remove_socket_file(address)
-    return status
+        try:
+            return workers.run()
+        finally:
+            remove_socket_file(address)
 
 
 def _work(options: argparse.Namespace, target: Target, address: Address, reserved: socket.socket, links: Links) -> int:
@@ -192,7 +198,13 @@ def run_server(
 def announce(address: Address, application: str, workers: int = 1) -> None:
     """Tell where the server is."""
     processes = f" with {workers} workers" if workers > 1 else ""
-    print(f"gossamer: serving {application} on {address.url}{processes} (Ctrl-C stops it)", flush=True)
+    try:
+        print(f"gossamer: serving {application} on {address.url}{processes} (Ctrl-C stops it)", flush=True)
+    except (
+        BrokenPipeError
+    ):  # whoever started it does not listen; what is left in the buffer has to go somewhere at exit
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _cannot_start(error: Exception, *, verbose: bool) -> int:
@@ -210,7 +222,8 @@ def _positive(kind: type[int | float], text: str) -> float:
     except ValueError:
         value = kind(0)
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0")
+        number = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {number} greater than 0")
     return value
 
 

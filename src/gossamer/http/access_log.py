@@ -1,5 +1,6 @@
 """The access log: one line for each request, in the combined format of Apache and nginx."""
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -32,15 +33,22 @@ class Access:
 
 
 class CombinedLog:
-    """An `access_log` for `Server`: writes a line to `stream` (None: the standard output) for each request."""
+    """An `access_log` for `Server`: writes a line to `stream` (None: the standard output) for each request.
+
+    What cannot be written is lost, without harm to the connection: the disk is full, nobody reads the pipe, there is no
+    standard output.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = sys.stdout if stream is None else stream
+        standard: TextIO | None = sys.stdout  # None if the process was started with it closed
+        self.stream = standard if stream is None else stream
 
     def __call__(self, access: Access) -> None:
         """Write the line."""
-        self.stream.write(combined(access) + "\n")
-        self.stream.flush()
+        if self.stream is not None:
+            with contextlib.suppress(OSError):
+                self.stream.write(combined(access) + "\n")
+                self.stream.flush()
 
 
 def combined(access: Access) -> str:
