@@ -257,3 +257,36 @@ def test_a_finished_one_that_nobody_keeps_is_freed() -> None:
     gone = [weakref.ref(spawn(sleep, 0)) for _ in range(10)]
     turns(5)
     assert [it() for it in gone] == [None] * 10
+
+
+def test_a_million_results_each_of_which_refers_to_the_one_before_are_dropped_at_once() -> None:
+    child = """
+last = None
+for _ in range(1_000_000):
+    it = spawn(lambda value: value, last)
+    it.join()
+    last = it
+del it, last
+print("dropped")
+"""
+    assert output_of(PRELUDE + child) == "dropped\n"
+
+
+def test_a_lookup_of_an_argument_may_start_the_green_thread_that_is_being_initialized() -> None:
+    child = """
+class Name(str):
+    def __hash__(self):
+        return hash(str(self))
+
+    def __eq__(self, other):
+        it.start()
+        sleep(0)
+        return str(self) == str(other)
+
+it = GreenThread(lambda: sleep(1000))
+try:
+    it.__init__(**{Name("run"): len, "other": 1})
+except RuntimeError as error:
+    print(error)
+"""
+    assert output_of(PRELUDE + child) == "a green thread cannot be initialized again after its start\n"

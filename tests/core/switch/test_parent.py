@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from gossamer.switching import GreenletExit, error, getcurrent, greenlet
+from tests.support.children import output_of
 from tests.support.greenlets import ended, parked, to_parent
 
 
@@ -268,3 +269,42 @@ def test_a_parent_of_another_thread_assigned_while_starting_is_refused(alive: bo
     finally:
         over.set()
         thread.join()
+
+
+@pytest.mark.parametrize("made_of", ["greenlet(None, parent)", "Own(parent)"])
+def test_a_lineage_of_a_million_is_dropped_at_once(made_of: str) -> None:
+    child = f"""
+    from gossamer.switching import greenlet
+
+    class Own(greenlet):
+        def __new__(cls, above):
+            self = super().__new__(cls)
+            self.above = above
+            return self
+
+        def __init__(self, above):
+            pass
+
+    parent = None
+    for _ in range(1_000_000):
+        parent = {made_of}
+    del parent
+    print("dropped")
+    """
+    assert output_of(child) == "dropped\n"
+
+
+def test_a_lineage_of_a_million_that_is_part_of_a_cycle_is_collected() -> None:
+    child = """
+    import gc
+    from gossamer.switching import greenlet
+
+    first = parent = greenlet()
+    for _ in range(1_000_000):
+        parent = greenlet(None, parent)
+    first.last = parent
+    del first, parent
+    gc.collect()
+    print(sum(isinstance(it, greenlet) for it in gc.get_objects()) < 10)
+    """
+    assert output_of(child) == "True\n"

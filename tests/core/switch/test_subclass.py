@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gossamer.switching import GreenletExit, getcurrent, greenlet
+from tests.support.children import output_of
 from tests.support.greenlets import to_parent
 
 
@@ -224,6 +225,53 @@ def test_a_parent_that_gets_started_while_its_child_starts_it_is_not_started_twi
     assert bottom.switch() == "from eager"
     assert not middle.dead
     assert order == ["started early", ("eager ran with", ())]
+
+
+# Looking `run` up drops the last reference to the very greenlet that is asked for it.
+FORGOTTEN_BY_ITS_OWN_LOOKUP = """
+    import gc
+    from gossamer.switching import getcurrent, greenlet
+
+    main = getcurrent()
+
+    class Forgotten(greenlet):
+        @property
+        def run(self):
+            self.child.parent = main
+            self.child = None
+            gc.collect()
+            return lambda value: ("ran", value)
+
+    def below_a_forgotten_one(run):
+        parent = Forgotten()
+        parent.child = greenlet(run, main)
+        return parent, parent.child
+"""
+
+
+def test_a_parent_may_be_forgotten_by_the_lookup_of_its_run_when_its_child_ends() -> None:
+    child = """
+    for _ in range(100):
+        parent, child = below_a_forgotten_one(lambda: 42)
+        child.parent = parent
+        del parent
+        assert child.switch() == ("ran", 42)
+    print("ran")
+    """
+    assert output_of(FORGOTTEN_BY_ITS_OWN_LOOKUP + child) == "ran\n"
+
+
+def test_a_parent_may_be_forgotten_by_the_lookup_of_its_run_when_its_dead_child_is_switched_to() -> None:
+    child = """
+    for _ in range(100):
+        parent, child = below_a_forgotten_one(int)
+        child.switch()
+        child.parent = parent
+        del parent
+        assert child.switch(7) == ("ran", 7)
+    print("ran")
+    """
+    assert output_of(FORGOTTEN_BY_ITS_OWN_LOOKUP + child) == "ran\n"
 
 
 def test_a_function_that_is_never_called_may_switch_in_its_destructor() -> None:

@@ -84,7 +84,11 @@ Callback_repr(PyObject *self)
     CallbackObject *callback = (CallbackObject *)self;
     if (callback->function == NULL)
         return PyUnicode_FromFormat("<callback at %p stopped>", self);
-    return PyUnicode_FromFormat("<callback at %p pending callback=%R args=%R>", self, callback->function, callback->args);
+    PyObject *function = Py_NewRef(callback->function), *args = Py_NewRef(callback->args);
+    PyObject *text = PyUnicode_FromFormat("<callback at %p pending callback=%R args=%R>", self, function, args);
+    Py_DECREF(args);
+    Py_DECREF(function);
+    return text;
 }
 
 static PyObject *

@@ -234,11 +234,14 @@ int
 green_thread_throw_later(struct hub *hub, GreenletObject *greenlet, PyObject *exception)
 {
     static PyMethodDef definition = {"throw_now", throw_now, METH_VARARGS, NULL};
+    int collector_was_on = PyGC_Disable();  /* no code may run: the hub may be another thread's, and end meanwhile */
     PyObject *function = PyCFunction_New(&definition, NULL);
     PyObject *args = function != NULL ? PyTuple_Pack(2, greenlet, exception) : NULL;
     CallbackObject *callback = args != NULL ? callback_new(function, args) : NULL;
     Py_XDECREF(args);
     Py_XDECREF(function);
+    if (collector_was_on)
+        PyGC_Enable();
     return callback != NULL && hub_call_soon(hub, callback) == 0 ? 1 : -1;
 }
 

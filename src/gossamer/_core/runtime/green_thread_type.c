@@ -79,6 +79,27 @@ function_of(PyObject *args, PyObject *named)
     return run;
 }
 
+/* Takes over what it is to call, each part of which may be NULL. Those before are dropped last: that may start it. */
+static int
+call_store(struct fiber *fiber, PyObject *run, PyObject *args, PyObject *kwargs)
+{
+    PyObject *unused[] = {run, args, kwargs};
+    bool fresh = fiber->state == FRESH;
+    if (fresh) {
+        PyObject **places[] = {&fiber->run, &fiber->args, &fiber->kwargs};
+        for (int i = 0; i < 3; i++) {
+            PyObject *before = *places[i];
+            *places[i] = unused[i];
+            unused[i] = before;
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        Py_XDECREF(unused[i]);
+    if (!fresh)
+        PyErr_SetString(PyExc_RuntimeError, "a green thread cannot be initialized again after its start");
+    return fresh ? 0 : -1;
+}
+
 static int
 GreenThread_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -86,10 +107,6 @@ GreenThread_init(PyObject *self, PyObject *args, PyObject *kwargs)
     Py_ssize_t count = PyTuple_GET_SIZE(args);
     if (count == 0 && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0))
         return 0;
-    if (fiber->state != FRESH) {
-        PyErr_SetString(PyExc_RuntimeError, "a green thread cannot be initialized again after its start");
-        return -1;
-    }
     PyObject *named = kwargs != NULL ? PyDict_Copy(kwargs) : NULL;
     if (kwargs != NULL && named == NULL)
         return -1;
@@ -100,11 +117,9 @@ GreenThread_init(PyObject *self, PyObject *args, PyObject *kwargs)
         Py_XDECREF(named);
         return -1;
     }
-    Py_XSETREF(fiber->run, run != Py_None ? Py_NewRef(run) : NULL);
-    Py_DECREF(run);
-    Py_XSETREF(fiber->args, rest);
-    Py_XSETREF(fiber->kwargs, named);
-    return 0;
+    if (run == Py_None)
+        Py_CLEAR(run);
+    return call_store(fiber, run, rest, named);
 }
 
 static PyObject *
@@ -338,9 +353,11 @@ GreenThread_dealloc(PyObject *self)
     if (!greenlet_may_go(self))
         return;
     PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, GreenThread_dealloc)
     own_state_forget((GreenThreadObject *)self);
     GreenThread_clear(self);
     Greenlet_dealloc(self);
+    Py_TRASHCAN_END
 }
 
 static PyObject *

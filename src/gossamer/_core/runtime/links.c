@@ -55,9 +55,12 @@ static PyObject *links_call_function;
 void
 links_schedule(struct hub *hub, GreenThreadObject *object)
 {
+    int collector_was_on = PyGC_Disable();  /* no code may run: the hub may be another thread's, and end meanwhile */
     PyObject *args = PyTuple_Pack(1, object);
     CallbackObject *callback = args != NULL ? callback_new(links_call_function, args) : NULL;
     Py_XDECREF(args);
+    if (collector_was_on)
+        PyGC_Enable();
     if (callback == NULL || hub_call_soon(hub, callback) < 0)
         hub_report_error(hub, (PyObject *)object);
 }
@@ -68,8 +71,14 @@ GreenThread_rawlink(PyObject *self, PyObject *callback)
     GreenThreadObject *object = (GreenThreadObject *)self;
     if (!PyCallable_Check(callback))
         return PyErr_Format(PyExc_TypeError, "a link must be callable, not %s", Py_TYPE(callback)->tp_name);
-    if (object->links == NULL && (object->links = PyList_New(0)) == NULL)
-        return NULL;
+    if (object->links == NULL) {
+        PyObject *links = PyList_New(0);  /* the collector may run meanwhile, and code that links */
+        if (links == NULL)
+            return NULL;
+        if (object->links == NULL)
+            object->links = Py_NewRef(links);
+        Py_DECREF(links);
+    }
     if (PyList_Append(object->links, callback) < 0)
         return NULL;
     if (object->finished) {
@@ -96,13 +105,23 @@ link_place(const GreenThreadObject *object, const PyObject *callback)
     return -1;
 }
 
+/* What is dropped may have the whole list dropped. */
+static PyObject *
+link_remove(GreenThreadObject *object, Py_ssize_t place)
+{
+    PyObject *links = Py_NewRef(object->links);
+    int result = PySequence_DelItem(links, place);
+    Py_DECREF(links);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 PyObject *
 GreenThread_unlink(PyObject *self, PyObject *callback)
 {
     GreenThreadObject *object = (GreenThreadObject *)self;
     Py_ssize_t place = link_place(object, callback);
     if (place >= 0)
-        return PySequence_DelItem(object->links, place) < 0 ? NULL : Py_NewRef(Py_None);
+        return link_remove(object, place);
     for (Py_ssize_t i = object->links_called; object->links != NULL && i < PyList_GET_SIZE(object->links); i++) {
         PyObject *link = Py_NewRef(PyList_GET_ITEM(object->links, i));
         int same = PyObject_RichCompareBool(link, callback, Py_EQ);
@@ -113,7 +132,7 @@ GreenThread_unlink(PyObject *self, PyObject *callback)
         if (same < 0)
             return NULL;
         if (same && there)
-            return PySequence_DelItem(object->links, i) < 0 ? NULL : Py_NewRef(Py_None);
+            return link_remove(object, i);
     }
     Py_RETURN_NONE;
 }

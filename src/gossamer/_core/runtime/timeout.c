@@ -100,11 +100,13 @@ exception_of(TimeoutObject *timeout)
     if (PyExceptionInstance_Check(exception))
         return Py_NewRef(exception);
     PyObject *made = NULL;
+    Py_INCREF(exception);            /* the timeout may be given another meanwhile */
     if (PyExceptionClass_Check(exception))
         made = PyObject_CallNoArgs(exception);
     else
         PyErr_Format(PyExc_TypeError, "exceptions must be exceptions or their classes, and that of a timeout is %R",
                      exception);
+    Py_DECREF(exception);
     return made != NULL ? made : PyErr_GetRaisedException();
 }
 
@@ -282,10 +284,29 @@ Timeout_repr(PyObject *self)
     const char *name = strrchr(Py_TYPE(self)->tp_name, '.');
     name = name != NULL ? name + 1 : Py_TYPE(self)->tp_name;
     const char *pending = is_pending(timeout) ? " pending" : "";
-    if (timeout->exception == Py_None)
-        return PyUnicode_FromFormat("<%s at %p seconds=%S%s>", name, self, timeout->seconds, pending);
-    return PyUnicode_FromFormat("<%s at %p seconds=%S exception=%R%s>", name, self, timeout->seconds,
-                                timeout->exception, pending);
+    PyObject *seconds = Py_NewRef(timeout->seconds), *exception = Py_NewRef(timeout->exception);
+    PyObject *text = exception == Py_None
+        ? PyUnicode_FromFormat("<%s at %p seconds=%S%s>", name, self, seconds, pending)
+        : PyUnicode_FromFormat("<%s at %p seconds=%S exception=%R%s>", name, self, seconds, exception, pending);
+    Py_DECREF(exception);
+    Py_DECREF(seconds);
+    return text;
+}
+
+static PyObject *
+words(PyObject *seconds, PyObject *exception)
+{
+    PyObject *one = PyLong_FromLong(1);
+    int singular = one != NULL ? PyObject_RichCompareBool(seconds, one, Py_EQ) : -1;
+    Py_XDECREF(one);
+    if (singular < 0)
+        return NULL;
+    const char *plural = singular ? "" : "s";
+    if (exception == Py_None)
+        return PyUnicode_FromFormat("%S second%s", seconds, plural);
+    if (exception == Py_False)
+        return PyUnicode_FromFormat("%S second%s (silent)", seconds, plural);
+    return PyUnicode_FromFormat("%S second%s: %S", seconds, plural, exception);
 }
 
 static PyObject *
@@ -294,17 +315,11 @@ Timeout_str(PyObject *self)
     TimeoutObject *timeout = (TimeoutObject *)self;
     if (timeout->seconds == Py_None)
         return PyUnicode_FromString("");
-    PyObject *one = PyLong_FromLong(1);
-    int singular = one != NULL ? PyObject_RichCompareBool(timeout->seconds, one, Py_EQ) : -1;
-    Py_XDECREF(one);
-    if (singular < 0)
-        return NULL;
-    const char *plural = singular ? "" : "s";
-    if (timeout->exception == Py_None)
-        return PyUnicode_FromFormat("%S second%s", timeout->seconds, plural);
-    if (timeout->exception == Py_False)
-        return PyUnicode_FromFormat("%S second%s (silent)", timeout->seconds, plural);
-    return PyUnicode_FromFormat("%S second%s: %S", timeout->seconds, plural, timeout->exception);
+    PyObject *seconds = Py_NewRef(timeout->seconds), *exception = Py_NewRef(timeout->exception);
+    PyObject *text = words(seconds, exception);
+    Py_DECREF(exception);
+    Py_DECREF(seconds);
+    return text;
 }
 
 /* Shorter than a number of seconds, or than another one. */
@@ -315,7 +330,12 @@ Timeout_richcompare(PyObject *self, PyObject *other, int operation)
         return PyBaseObject_Type.tp_richcompare(self, other, operation);
     if (PyObject_TypeCheck(other, &Timeout_Type))
         other = ((TimeoutObject *)other)->seconds;
-    return PyObject_RichCompare(((TimeoutObject *)self)->seconds, other, Py_LT);
+    Py_INCREF(other);
+    PyObject *seconds = Py_NewRef(((TimeoutObject *)self)->seconds);
+    PyObject *result = PyObject_RichCompare(seconds, other, Py_LT);
+    Py_DECREF(seconds);
+    Py_DECREF(other);
+    return result;
 }
 
 static int

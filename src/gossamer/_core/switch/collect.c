@@ -165,6 +165,7 @@ static void
 fiber_doom(struct fiber *fiber)
 {
     PyObject *pending = PyErr_GetRaisedException();
+    int collector_was_on = PyGC_Disable();  /* no code may run: the owner might end meanwhile */
     struct thread *owner = fiber->thread;
     if (owner->doomed == NULL)
         owner->doomed = PyList_New(0);
@@ -175,6 +176,8 @@ fiber_doom(struct fiber *fiber)
     thread_set_attention(owner);
     if (owner->hub != NULL && owner->doomed != NULL && PyList_GET_SIZE(owner->doomed) == 1)
         hub_end_doomed(owner->hub);
+    if (collector_was_on)
+        PyGC_Enable();
     if (pending != NULL)
         PyErr_SetRaisedException(pending);
 }
@@ -299,17 +302,12 @@ greenlet_may_go(PyObject *self)
     return false;
 }
 
-void
-Greenlet_dealloc(PyObject *self)
+static void
+greenlet_free(GreenletObject *object)
 {
-    GreenletObject *object = (GreenletObject *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    if (!greenlet_may_go(self))
-        return;
-    if (PyObject_GC_IsTracked(self))
-        PyObject_GC_UnTrack(self);
+    PyTypeObject *type = Py_TYPE(object);
     if (object->weakrefs != NULL)
-        PyObject_ClearWeakRefs(self);
+        PyObject_ClearWeakRefs((PyObject *)object);
     Py_CLEAR(object->dict);
     struct fiber *fiber = object->fiber;
     if (fiber != NULL) {
@@ -325,5 +323,18 @@ Greenlet_dealloc(PyObject *self)
         }
         fiber_free(fiber);
     }
-    type->tp_free(self);
+    type->tp_free(object);
+}
+
+/* Its parent may go with it, and that one's: as many as there are of them are not to need stack for each. */
+void
+Greenlet_dealloc(PyObject *self)
+{
+    if (!greenlet_may_go(self))
+        return;
+    if (PyObject_GC_IsTracked(self))
+        PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, Greenlet_dealloc)
+    greenlet_free((GreenletObject *)self);
+    Py_TRASHCAN_END
 }

@@ -62,8 +62,9 @@ is_in_lineage(const GreenletObject *greenlet, const GreenletObject *ancestor)
     return false;
 }
 
-int
-greenlet_set_parent(GreenletObject *greenlet, PyObject *value)
+/* `is_new`: it is no ancestor of any other. */
+static int
+parent_store(GreenletObject *greenlet, PyObject *value, bool is_new)
 {
     struct fiber *fiber = greenlet->fiber;
     if (value == NULL) {
@@ -79,7 +80,7 @@ greenlet_set_parent(GreenletObject *greenlet, PyObject *value)
         return -1;
     }
     GreenletObject *parent = (GreenletObject *)value;
-    if (is_in_lineage(parent, greenlet)) {
+    if (!is_new && is_in_lineage(parent, greenlet)) {
         PyErr_SetString(PyExc_ValueError, "cyclic parent chain");
         return -1;
     }
@@ -94,13 +95,19 @@ greenlet_set_parent(GreenletObject *greenlet, PyObject *value)
     return 0;
 }
 
+int
+greenlet_set_parent(GreenletObject *greenlet, PyObject *value)
+{
+    return parent_store(greenlet, value, false);
+}
+
 static int
-initialize(GreenletObject *greenlet, PyObject *run, PyObject *parent)
+initialize(GreenletObject *greenlet, PyObject *run, PyObject *parent, bool is_new)
 {
     if (run != NULL && greenlet_set_run(greenlet, run) < 0)
         return -1;
     if (parent != NULL && parent != Py_None)
-        return greenlet_set_parent(greenlet, parent);
+        return parent_store(greenlet, parent, is_new);
     return 0;
 }
 
@@ -111,14 +118,14 @@ Greenlet_init(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *run = NULL, *parent = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:greenlet", names, &run, &parent))
         return -1;
-    return initialize((GreenletObject *)self, run, parent);
+    return initialize((GreenletObject *)self, run, parent, false);
 }
 
 PyObject *
 greenlet_new(PyObject *run, PyObject *parent)
 {
     PyObject *self = Greenlet_new(&Greenlet_Type, NULL, NULL);
-    if (self != NULL && initialize((GreenletObject *)self, run, parent) < 0)
+    if (self != NULL && initialize((GreenletObject *)self, run, parent, true) < 0)
         Py_CLEAR(self);
     return self;
 }

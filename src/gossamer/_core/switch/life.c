@@ -118,9 +118,9 @@ stack_make_ready(struct fiber *self, struct fiber *heir)
            || occupant_copy_into(home, self->slot) == 0;
 }
 
-/* `ancestor`, or the first above it that lives, ready to go on. NULL with an exception set. */
+/* `*ancestor`, or the first above it that lives, ready to go on. NULL with an exception set. */
 static struct fiber *
-heir_at(struct thread *thread, struct fiber *self, struct fiber *ancestor, struct message *message)
+heir_at(struct thread *thread, struct fiber *self, GreenletObject **ancestor, struct message *message)
 {
     struct fiber *heir = resolve_for(thread, ancestor, message);
     if (heir == NULL || stack_make_ready(self, heir))
@@ -131,21 +131,23 @@ heir_at(struct thread *thread, struct fiber *self, struct fiber *ancestor, struc
     return NULL;
 }
 
-/* Whom to hand the result to: the nearest ancestor that takes it. Where one cannot be started, or there is no memory to
-   go on with it, the error that says why goes on to the next instead; the main greenlet can always go on. */
+/* Whom to hand the result to, with a reference to its object: the nearest ancestor that takes it. Where one cannot be
+   started, or there is no memory to go on with it, the error that says why goes on to the next instead; the main greenlet
+   can always go on. */
 static struct fiber *
 heir_of(struct thread *thread, struct fiber *self, struct message *message)
 {
-    struct fiber *ancestor = self->parent->fiber;
+    GreenletObject *ancestor = (GreenletObject *)Py_NewRef((PyObject *)self->parent);
     for (;;) {
-        struct fiber *heir = heir_at(thread, self, ancestor, message);
+        struct fiber *heir = heir_at(thread, self, &ancestor, message);
         if (heir != NULL)
             return heir;
         message_drop(*message);
         *message = (struct message){0};
-        if (ancestor->parent == NULL)
-            return thread->main;     /* the lineage left this thread: its main greenlet hears of it */
-        ancestor = ancestor->parent->fiber;
+        GreenletObject *next = ancestor->fiber->parent;
+        if (next == NULL)            /* the lineage left this thread: its main greenlet hears of it */
+            next = thread->main->object;
+        Py_SETREF(ancestor, (GreenletObject *)Py_NewRef((PyObject *)next));
     }
 }
 
@@ -210,13 +212,13 @@ message_arriving(struct thread *thread)
     return (struct message){Py_NewRef(core.empty_tuple), POSITIONAL};
 }
 
+/* Takes over a reference to the heir's object. */
 static void *
 bequeath_to(struct thread *thread, struct fiber *self, struct fiber *heir, struct message message)
 {
     message_put(thread, message);
     if (thread->tracer != NULL)
         thread->thrown = message.value == NULL;
-    Py_INCREF(heir->object);
     return leave_for_good(thread, self, heir, self->object);
 }
 
@@ -233,6 +235,7 @@ void *
 fiber_bequeath_no_memory(struct thread *thread, struct fiber *self)
 {
     PyErr_NoMemory();
+    Py_INCREF(thread->main->object);
     return bequeath_to(thread, self, thread->main, (struct message){0});
 }
 

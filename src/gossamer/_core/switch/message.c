@@ -23,7 +23,10 @@ message_for_parked(struct message message)
             Py_SETREF(message.value, message.kwargs);
         }
         else {
+            int collector_was_on = PyGC_Disable();  /* no code may run: whom it is for has been chosen */
             PyObject *pair = PyTuple_Pack(2, message.value, message.kwargs);
+            if (collector_was_on)
+                PyGC_Enable();
             Py_DECREF(message.kwargs);
             Py_SETREF(message.value, pair);
         }

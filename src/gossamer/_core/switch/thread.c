@@ -88,6 +88,8 @@ thread_end(struct thread *thread)
     thread->main->wait.state = NOT_WAITING;
     if (thread->hub != NULL)
         hub_free(thread);
+    while (thread->started != NULL)  /* by destructors of what was in the hub */
+        fiber_abandon(thread->started);
     slots_return(thread);
     threads_unlink(thread);
     if (thread == current_thread) {
@@ -167,8 +169,16 @@ thread_make(void)
         PyErr_SetString(PyExc_RuntimeError, "greenlets cannot be used any more: the thread is ending");
         return NULL;
     }
-    struct thread *thread = calloc(1, sizeof *thread);
+    /* before anything is decided: the collector may run meanwhile, and finalizers that use greenlets */
+    GreenletObject *object = PyThreadState_GetDict() != NULL ? greenlet_alloc(&Greenlet_Type) : NULL;
+    if (current_thread != NULL) {
+        Py_XDECREF(object);
+        PyErr_Clear();
+        return current_thread;
+    }
+    struct thread *thread = object != NULL ? calloc(1, sizeof *thread) : NULL;
     if (thread == NULL) {
+        Py_XDECREF(object);
         PyErr_NoMemory();
         return NULL;
     }
@@ -177,11 +187,6 @@ thread_make(void)
     thread->moves_cxx_exceptions = core.cxx_globals != NULL;
     thread->main_slot.limits = stack_limits_of_thread(thread->tstate);
     main_slot_measure(&thread->main_slot);
-    GreenletObject *object = greenlet_alloc(&Greenlet_Type);
-    if (object == NULL) {
-        free(thread);
-        return NULL;
-    }
     struct fiber *main = object->fiber;
     main->state = STARTED;
     main->is_main = true;

@@ -32,8 +32,10 @@ trace_arrival(struct thread *thread, GreenletObject *origin, PyObject *value)
 int
 trace_hand_off(struct thread *thread)
 {
-    PyObject *value = trace_arrival(thread, thread->left, Py_NewRef(Py_None));
+    GreenletObject *left = (GreenletObject *)Py_NewRef((PyObject *)thread->left);
+    PyObject *value = trace_arrival(thread, left, Py_NewRef(Py_None));
     Py_XDECREF(value);
+    Py_DECREF(left);
     return value != NULL ? 0 : -1;
 }
 

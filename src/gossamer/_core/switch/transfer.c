@@ -53,10 +53,10 @@ static PyObject *
 no_memory_to_switch(struct thread *thread, struct fiber *target)
 {
     python_state_arrive(thread->tstate);
-    message_drop(message_take(thread));
-    PyErr_Clear();
     if (!target->entered)
         fiber_unstart(thread, target);
+    message_drop(message_take(thread));
+    PyErr_Clear();
     Py_DECREF(target->object);
     return PyErr_NoMemory();
 }
@@ -160,16 +160,20 @@ fiber_thread(const struct fiber *fiber)
     return NULL;
 }
 
+/* Both may be gone by the time the first has said what it is. */
 static void
 wrong_thread(const struct thread *thread, const struct fiber *target)
 {
     struct thread *other = fiber_thread(target);
-    if (other == NULL)
-        PyErr_Format(core.error, "Cannot switch to a different thread, and that of %R has exited",
-                     target->object);
-    else
-        PyErr_Format(core.error, "Cannot switch to a different thread. Current: %R, Expected: %R",
-                     thread->current->object, other->main->object);
+    if (other == NULL) {
+        PyErr_Format(core.error, "Cannot switch to a different thread, and that of %R has exited", target->object);
+        return;
+    }
+    PyObject *current = Py_NewRef((PyObject *)thread->current->object);
+    PyObject *expected = Py_NewRef((PyObject *)other->main->object);
+    PyErr_Format(core.error, "Cannot switch to a different thread. Current: %R, Expected: %R", current, expected);
+    Py_DECREF(current);
+    Py_DECREF(expected);
 }
 
 static PyObject *
@@ -185,33 +189,44 @@ run_lookup(struct fiber *fiber)
     return PyObject_GetAttr((PyObject *)object, core.str_run);
 }
 
-/* The first ancestor of `target`, itself included, that can run: parked, current, or FRESH and then
-   started here. NULL with an exception set. Looking up `run`, and dropping the one stored before, may
-   run any code: what is known of the fiber is asked again afterwards. */
+/* From a dead one on to the first above it that is not. Returns whether there was any to pass: each that is let go may
+   run any code. */
+static bool
+pass_the_dead(GreenletObject **target)
+{
+    bool passed = false;
+    for (struct fiber *fiber = (*target)->fiber; fiber->state == DEAD && fiber->parent != NULL; passed = true) {
+        Py_SETREF(*target, (GreenletObject *)Py_NewRef((PyObject *)fiber->parent));
+        fiber = (*target)->fiber;
+    }
+    return passed;
+}
+
+/* What resolve_for() does but for the exception. Looking up `run`, and dropping the one stored before, may run any code,
+   which may let go of everything but the reference that is held here: what is known is asked again afterwards. */
 static struct fiber *
-resolve(struct thread *thread, struct fiber *target)
+resolve(struct thread *thread, GreenletObject **target)
 {
     for (;;) {
-        if (fiber_thread(target) != thread) {
-            wrong_thread(thread, target);
+        struct fiber *fiber = (*target)->fiber;
+        if (fiber_thread(fiber) != thread) {
+            wrong_thread(thread, fiber);
             return NULL;
         }
-        if (target->state == STARTED)
-            return target;
-        if (target->state == DEAD) {
-            target = target->parent->fiber;
+        if (fiber->state == STARTED)
+            return fiber;
+        if (pass_the_dead(target))
             continue;
-        }
-        PyObject *run = run_lookup(target);
+        PyObject *run = run_lookup(fiber);
         if (run == NULL)
             return NULL;
-        if (target->state == FRESH)
-            Py_CLEAR(target->run);
-        if (target->state != FRESH || fiber_thread(target) != thread) {
+        if (fiber->state == FRESH)
+            Py_CLEAR(fiber->run);
+        if (fiber->state != FRESH || fiber_thread(fiber) != thread) {
             Py_DECREF(run);
             continue;
         }
-        return fiber_start(thread, target, run) == 0 ? target : NULL;
+        return fiber_start(thread, fiber, run) == 0 ? fiber : NULL;
     }
 }
 
@@ -224,11 +239,11 @@ exit_as_value(void)
 }
 
 struct fiber *
-resolve_for(struct thread *thread, struct fiber *target, struct message *message)
+resolve_for(struct thread *thread, GreenletObject **target, struct message *message)
 {
     PyObject *exception = NULL;
     if (message->value == NULL) {
-        if (target->state == DEAD)
+        if ((*target)->fiber->state == DEAD)
             message->value = exit_as_value();
         if (message->value == NULL)
             exception = PyErr_GetRaisedException();
@@ -247,18 +262,16 @@ PyObject *
 fiber_transfer(struct thread *thread, struct fiber *target)
 {
     struct message message = message_take(thread);
-    GreenletObject *first = (GreenletObject *)Py_NewRef((PyObject *)target->object);
+    GreenletObject *held = (GreenletObject *)Py_NewRef((PyObject *)target->object);
     if (thread->doomed != NULL)
         thread_end_doomed(thread);
-    target = resolve_for(thread, target, &message);
+    target = resolve_for(thread, &held, &message);
     bool thrown = message.value == NULL;
     if (target == NULL) {
         message_drop(message);
-        Py_DECREF(first);
+        Py_DECREF(held);
         return NULL;
     }
-    GreenletObject *held = (GreenletObject *)Py_NewRef((PyObject *)target->object);
-    Py_DECREF(first);
     if (message.value != NULL && target->entered) {
         message = message_for_parked(message);
         if (message.value == NULL) {
@@ -297,7 +310,8 @@ switch_slowly(struct thread *thread, struct fiber *target, PyObject *const *args
 }
 
 #if METHOD_CACHE_WANTS_DICT
-/* Not when it is made: most that are switched to once only start and end. */
+/* Not when it is made: most that are switched to once only start and end. The collector may run meanwhile, and any code
+   with it: nothing is known of the target before. */
 static __attribute__((noinline, cold)) void
 dict_give(GreenletObject *greenlet)
 {
@@ -317,15 +331,15 @@ Greenlet_switch(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
     struct fiber *current = thread->current;
     PyObject *result;
     current->call_end = args + count + (names != NULL ? PyTuple_GET_SIZE(names) : 0);
+#if METHOD_CACHE_WANTS_DICT
+    if (unlikely(((GreenletObject *)self)->dict == NULL && target->state == STARTED))
+        dict_give((GreenletObject *)self);
+#endif
     if (unlikely(count > 1 || names != NULL || target->state != STARTED || target->thread != thread
                  || target == current || thread->attention)) {
         result = switch_slowly(thread, target, args, count, names);
     }
     else {
-#if METHOD_CACHE_WANTS_DICT
-        if (unlikely(((GreenletObject *)self)->dict == NULL))
-            dict_give((GreenletObject *)self);
-#endif
         thread->value = Py_NewRef(count == 1 ? args[0] : core.empty_tuple);
         Py_INCREF(self);
         result = swap_to(thread, target);

@@ -72,10 +72,11 @@ bool fiber_hand_off(struct thread *thread, struct fiber *next);
    tried. */
 void fiber_unstart(struct thread *thread, struct fiber *fiber);
 
-/* The first ancestor of `target`, itself included, that can run: parked, current, or FRESH and then started here. NULL
+/* The first ancestor of `*target`, itself included, that can run: parked, current, or FRESH and then started here. The
+   caller's reference moves along: `*target` is that one's object, or that of the first that could not be started. NULL
    with an exception set. An exception that is being thrown (`message->value` NULL) stays set, unless it is GreenletExit
-   for a dead one: that becomes the value. Runs any code. */
-struct fiber *resolve_for(struct thread *thread, struct fiber *target, struct message *message);
+   for a dead one: that becomes the value. Runs any code, but none after what it returns was found able to run. */
+struct fiber *resolve_for(struct thread *thread, GreenletObject **target, struct message *message);
 
 /* GreenletExit that reaches the end of a greenlet is its result: takes it, or returns NULL. */
 PyObject *exit_as_value(void);
