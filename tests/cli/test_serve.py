@@ -18,14 +18,17 @@ import pytest
 from tests.cli.launching import MODULE
 from tests.support.children import run_command
 from tests.support.scale import patience
+from tests.support.waiting import eventually
 
 HELLO = """
 import os, socket, threading, time
 
 def app(environ, start_response):
     if environ['PATH_INFO'] == '/slow':
+        open('slow', 'w').close()
         time.sleep(0.5)
     if environ['PATH_INFO'] == '/endless':
+        open('endless', 'w').close()
         time.sleep(600)
     if environ['PATH_INFO'] == '/running':
         start_response('200 OK', [])
@@ -173,22 +176,22 @@ def test_a_second_signal_ends_at_once_what_is_under_way() -> None:
         client.join()
 
 
-def test_what_is_under_way_is_finished_before_the_end() -> None:
+def test_what_is_under_way_is_finished_before_the_end(folder: Path) -> None:
     with serve("hello:app") as served:
         answers: list[tuple[int, str]] = []
         client = threading.Thread(target=lambda: answers.append(served.get("/slow")))
         client.start()
-        time.sleep(0.2)
+        assert eventually((folder / "slow").exists)
         assert served.stop() == 0
         client.join()
         assert answers[0][0] == 200
 
 
-def test_what_takes_longer_than_the_grace_period_is_given_up() -> None:
+def test_what_takes_longer_than_the_grace_period_is_given_up(folder: Path) -> None:
     with serve("hello:app", "--grace", "0.3") as served:
         client = threading.Thread(target=ignore_errors, args=[served])
         client.start()
-        time.sleep(0.3)
+        assert eventually((folder / "endless").exists)
         assert served.stop() == 0
         client.join()
 

@@ -320,12 +320,13 @@ held = []
 def hold():
     with lock:
         held.append(True)
-        time.sleep(0.02)
+        while not tries:
+            time.sleep(0.001)
 
+tries = 0
 holder = _core.spawn(hold)
 while not held:
     time.sleep(0)
-tries = 0
 while not lock.acquire(blocking=False):
     tries += 1
 lock.release()

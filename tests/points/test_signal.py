@@ -251,14 +251,17 @@ def test_a_handler_may_wait_while_all_are_parked() -> None:
         """
 import signal, threading, time
 from gossamer import _core
-lock, seen = threading.Lock(), []
+lock, seen, asked = threading.Lock(), [], []
 
 def hold():
     with lock:
-        time.sleep(0.2)
+        while not asked:
+            time.sleep(0.001)
+        time.sleep(0.05)
         seen.append("held")
 
 def handler(*_):
+    asked.append(True)
     with lock:
         seen.append("locked")
     time.sleep(0.01)
@@ -266,6 +269,7 @@ def handler(*_):
 
 signal.signal(signal.SIGALRM, handler)
 _core.spawn(hold)
+time.sleep(0)
 signal.setitimer(signal.ITIMER_REAL, 0.05)
 try:
     time.sleep(60)
@@ -308,14 +312,20 @@ seen = []
 
 def handler(number, _):
     seen.append(number)
-    time.sleep(0.3 if number == signal.SIGALRM else 0)
+    while number == signal.SIGALRM and -signal.SIGVTALRM not in seen:
+        time.sleep(0.001)
     seen.append(-number)
 
 signal.signal(signal.SIGALRM, handler)
 signal.signal(signal.SIGVTALRM, handler)
-_core.get_hub()
+
+def other():
+    while not seen:
+        time.sleep(0.001)
+    signal.raise_signal(signal.SIGVTALRM)
+
+_core.spawn(other)
 signal.setitimer(signal.ITIMER_REAL, 0.02)
-_core.spawn(lambda: (time.sleep(0.1), signal.raise_signal(signal.SIGVTALRM)))
 while len(seen) < 4:
     time.sleep(0.02)
 print([signal.Signals(abs(number)).name for number in seen])
@@ -433,7 +443,7 @@ def test_sigtimedwait_ends_when_its_time_is_over() -> None:
         + """
 before = time.monotonic()
 ticks = []
-spawn(lambda: [ticks.append(sleep(0.001)) for _ in range(10)])
+spawn(lambda: ticks.append(sleep(0.001)))
 print(signal.sigtimedwait(USERS, 0.1), time.monotonic() - before >= 0.1, len(ticks))
 print(signal.sigtimedwait(USERS, 0))
 it = spawn(signal.sigwait, USERS)
@@ -443,7 +453,7 @@ joined(it)
 print(type(it.value).__name__, 'anon_inode:[signalfd]' in open_descriptors().values())
 """
     )
-    assert out == "None True 10\nNone\nGreenletExit False\n"
+    assert out == "None True 1\nNone\nGreenletExit False\n"
 
 
 def test_what_the_originals_refuse_is_refused_in_their_words() -> None:

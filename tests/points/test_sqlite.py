@@ -213,7 +213,8 @@ def test_a_reader_waits_for_an_exclusive_lock(connect: Connect) -> None:
 def test_the_timeout_is_honoured_with_the_error_that_it_always_was(connect: Connect) -> None:
     first, other = in_transaction(connect()), connect(timeout=0.2)
     before = time.monotonic()
-    second = waiting(outcome, insert, other)
+    second = spawn(outcome, insert, other)
+    turns()
     assert joined(second) == [LOCKED]
     assert time.monotonic() - before >= 0.2
     first.commit()

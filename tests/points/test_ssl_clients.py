@@ -122,7 +122,7 @@ def test_a_urllib3_pool_shares_its_connections_among_green_threads(certificates:
 def test_a_slow_server_times_a_request_out(certificates: Certificates) -> None:
     with https_server(certificates, Meeting(2)) as url:
         with pytest.raises(requests.exceptions.ReadTimeout):
-            requests.get(url, verify=certificates.authority, timeout=0.1)
+            requests.get(url, verify=certificates.authority, timeout=(patience(60), 0.1))
         assert requests.get(url, verify=certificates.authority, timeout=patience(60)).content == BODY + b"/"
 
 

@@ -131,10 +131,11 @@ def test_others_run_until_the_timeout(certificates: Certificates) -> None:
     client, server = tls_pair(certificates, timeout=0.1)
     with client, server:
         reader = parked(client.recv, 1)
-        beside_it = spawn(sleep, 0.001)
-        joined(beside_it)
-        assert not reader.ready()
+        ready: list[bool] = []
+        beside_it = spawn(lambda: (sleep(0.001), ready.append(reader.ready())))
         assert isinstance(error_of(reader), TimeoutError)
+        joined(beside_it)
+        assert ready == [False]
         server.sendall(b"later")
         assert client.recv(100) == b"later"
 

@@ -67,11 +67,13 @@ def test_a_wait_with_a_timeout_that_is_over() -> None:
 
 
 def test_two_green_threads_wait_for_one_child() -> None:
-    process = subprocess.Popen(["sh", "-c", "sleep 0.1; exit 5"])
-    waiters = [spawn(process.wait), spawn(process.wait), spawn(process.wait, timeout=60)]
-    _core.sleep(0)
-    assert process.poll() is None
-    assert joined(*waiters) == [5, 5, 5]
+    with subprocess.Popen(["sh", "-c", "read line; exit 5"], stdin=PIPE) as process:
+        waiters = [spawn(process.wait), spawn(process.wait), spawn(process.wait, timeout=60)]
+        _core.sleep(0)
+        assert process.poll() is None
+        assert process.stdin is not None
+        process.stdin.close()
+        assert joined(*waiters) == [5, 5, 5]
 
 
 def test_ten_megabytes_go_through_a_child() -> None:

@@ -34,6 +34,7 @@ class Session:
 
     def __init__(self, source: str) -> None:
         self.master, slave = pty.openpty()
+        self.first_mode = self.mode()
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", "-c", source],
@@ -187,11 +188,10 @@ def test_the_terminal_has_its_mode_at_the_end_though_somebody_still_asks(session
     session = at_terminal(
         sessions, editor + "print('begins', flush=True)\nspawn(input, 'name? ')\nsleep(0.3)\nprint('bye', flush=True)\n"
     )
-    before = session.mode()
     session.expect("name? ")
     session.expect("bye")
     assert session.ended() == 0
-    assert session.mode() == before
+    assert session.mode() == session.first_mode
 
 
 def test_the_history_is_readlines(sessions: list[Session]) -> None:
