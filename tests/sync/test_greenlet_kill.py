@@ -8,6 +8,7 @@ import pytest
 import gossamer
 from gossamer import Greenlet, GreenletExit, Timeout, get_hub, getcurrent, joinall, killall, sleep, spawn
 from gossamer._core import WaitQueue, greenlet
+from gossamer.event import Event
 from gossamer.queue import Queue
 from tests.support.runtime import beside, joined, reported, turns, until
 from tests.support.scale import patience
@@ -166,6 +167,24 @@ def test_a_kill_by_another_that_is_ready_comes_before_those_that_became_so_later
     joinall([spawn(kills), it])
     turns(1)
     assert order == ["killed", "spawned after the kill"]
+
+
+def test_kills_arrive_in_the_order_in_which_they_were_sent_though_it_waits_for_something_else_by_then() -> None:
+    ended, errors = Event(), []
+
+    def takes_what_comes() -> None:
+        for wait in (lambda: sleep(0), ended.wait, ended.wait):
+            try:
+                wait()
+            except LookupError as error:
+                errors.append(error.args[0])
+
+    it = spawn(takes_what_comes)
+    turns(1)
+    spawn(it.kill, LookupError("second"), block=False)
+    it.kill(LookupError("first"), block=False)  # it is ready, and waits for the event when the other kill comes
+    joined(it)
+    assert errors == ["first", "second"]
 
 
 def test_killing_oneself_raises_at_once() -> None:

@@ -224,6 +224,7 @@ throw_now(PyObject *Py_UNUSED(module), PyObject *args)
 {
     GreenletObject *greenlet = (GreenletObject *)PyTuple_GET_ITEM(args, 0);
     PyObject *exception = PyTuple_GET_ITEM(args, 1);
+    greenlet->fiber->wait.throws_to_come--;
     if (is_ready_or_waits(greenlet->fiber) && fiber_thread(greenlet->fiber) == current_thread)
         return greenlet_throw_error(greenlet, exception, NULL, NULL);
     return green_thread_throw(greenlet, exception) < 0 ? NULL : Py_NewRef(Py_None);
@@ -242,7 +243,10 @@ green_thread_throw_later(struct hub *hub, GreenletObject *greenlet, PyObject *ex
     Py_XDECREF(function);
     if (collector_was_on)
         PyGC_Enable();
-    return callback != NULL && hub_call_soon(hub, callback) == 0 ? 1 : -1;
+    if (callback == NULL || hub_call_soon(hub, callback) < 0)
+        return -1;
+    greenlet->fiber->wait.throws_to_come++;
+    return 1;
 }
 
 int
@@ -271,13 +275,14 @@ green_thread_throw(GreenletObject *greenlet, PyObject *exception)
 }
 
 /* Who was let go on before it is killed goes on, with what it was given, and is ended where it waits next: gevent's
-   kill() is a callback, too, behind whoever was ready. A timeout comes at once. */
+   kill() is a callback, too, behind whoever was ready. So is each kill behind one that is to come. A timeout comes at
+   once. */
 static bool
 has_its_turn_first(const struct fiber *fiber)
 {
     struct thread *thread = fiber_thread(fiber);
-    return is_ready_or_waits(fiber) && fiber->wait.state == READY && thread == current_thread && thread->hub != NULL
-        && thread->current != thread->hub->home;
+    return is_ready_or_waits(fiber) && (fiber->wait.state == READY || fiber->wait.throws_to_come > 0)
+        && thread == current_thread && thread->hub != NULL && thread->current != thread->hub->home;
 }
 
 PyObject *
@@ -317,8 +322,6 @@ green_thread_start(GreenThreadObject *object)
     }
     if (fiber->state != FRESH || fiber->wait.state != NOT_WAITING || object->finished)
         return 0;
-    if (unlikely(object->starter != NULL))
-        starter_drop(object);
     if (hub_enqueue(hub, (ring_entry)fiber) < 0)
         return -1;
     fiber->wait.state = READY;

@@ -65,6 +65,7 @@ struct wait {
     uint8_t reason;                  /* enum wait_reason */
     bool unlisted;                   /* READY, and counted in hub->unlisted: the ring has had no place for it yet */
     struct timer timer;
+    uint32_t throws_to_come;         /* callbacks of green_thread_throw_later(): whoever throws next waits behind them */
     struct wait_queue *queue;
     struct fiber *next, *previous;   /* in `queue` */
     PyObject *interrupt;             /* owned exception, or NULL */
