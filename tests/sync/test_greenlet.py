@@ -127,14 +127,15 @@ def test_spawn_later_starts_it_when_the_time_has_come() -> None:
     assert spawn_later(0.001, echo, 3).get() == ((3,), {})
 
 
-def test_start_ahead_of_start_later_runs_it_once_and_at_once() -> None:
+def test_one_that_is_to_start_later_is_started_already_and_starting_it_does_nothing() -> None:
     calls: list[int] = []
     it = Greenlet(calls.append, 1)
-    it.start_later(0.001)
+    it.start_later(0.005)
     it.start()
-    turns(1)
-    assert calls == [1]
-    sleep(0.005)
+    it.start_later(0)
+    turns()
+    assert (calls, it.started) == ([], True)
+    it.join()
     assert calls == [1]
 
 

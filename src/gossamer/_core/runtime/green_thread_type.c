@@ -125,7 +125,10 @@ GreenThread_init(PyObject *self, PyObject *args, PyObject *kwargs)
 static PyObject *
 GreenThread_start(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return start_with_hook((GreenThreadObject *)self) < 0 ? NULL : Py_NewRef(Py_None);
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    if (object->starter != NULL)
+        Py_RETURN_NONE;
+    return start_with_hook(object) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* What the timer of start_later() calls. */
@@ -365,7 +368,8 @@ GreenThread_spawn(PyObject *type, PyObject *const *args, Py_ssize_t count, PyObj
 
 static PyMethodDef methods[] = {
     {"start", GreenThread_start, METH_NOARGS,
-     "start($self, /)\n--\n\nHave it run when its turn comes. Does nothing when it has been started before."},
+     "start($self, /)\n--\n\n"
+     "Have it run when its turn comes. Does nothing when it has been started before, or is to be by start_later()."},
     {"join", (PyCFunction)(void (*)(void))GreenThread_join, METH_FASTCALL | METH_KEYWORDS,
      "join($self, /, timeout=None)\n--\n\n"
      "Wait until it has ended, or `timeout` seconds. Returns None either way: ask ready()."},
