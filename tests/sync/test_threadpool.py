@@ -82,29 +82,29 @@ def test_the_length_is_the_number_of_unfinished_tasks(pool: ThreadPool, pipe: tu
     assert len(pool) == 0
 
 
-def test_spawn_waits_while_the_pool_is_full(pool: ThreadPool, pipe: tuple[int, int]) -> None:
-    for _ in range(2):
+def test_spawn_waits_while_a_task_stands_in_line_already(pool: ThreadPool, pipe: tuple[int, int]) -> None:
+    for _ in range(pool.maxsize + 1):
         pool.spawn(native_read, pipe[0])
     spawners = [spawn(pool.spawn, native_read, pipe[0]) for _ in range(3)]
     turns()
     assert [it.ready() for it in spawners] == [False] * 3
-    assert len(pool) == 2
+    assert (len(pool), pool.size) == (3, 2)
     os.write(pipe[1], b"x")
     until(lambda: spawners[0].ready())
     assert [it.ready() for it in spawners] == [True, False, False]
-    os.write(pipe[1], b"xxxx")
+    os.write(pipe[1], b"xxxxx")
     assert [result.get() for result in joined(*spawners)] == [b"x"] * 3
 
 
 def test_who_is_interrupted_while_waiting_for_a_place_leaves_it_to_the_next(
     pool: ThreadPool, pipe: tuple[int, int]
 ) -> None:
-    for _ in range(2):
+    for _ in range(3):
         pool.spawn(native_read, pipe[0])
     first, second = (spawn(pool.spawn, int, text) for text in "12")
     turns()
-    os.write(pipe[1], b"xx")
-    until(lambda: len(pool) < 2 or first.ready())
+    os.write(pipe[1], b"xxx")
+    until(lambda: len(pool) < 3 or first.ready())
     interrupt(first, LookupError("enough"))
     joined(first)
     assert joined(second)[0].get() == 2
@@ -112,11 +112,12 @@ def test_who_is_interrupted_while_waiting_for_a_place_leaves_it_to_the_next(
 
 def test_a_pool_of_no_threads_starts_nothing_until_it_is_enlarged() -> None:
     pool = ThreadPool(0)
-    spawner = spawn(pool.spawn, int, "5")
+    first = pool.spawn(int, "5")
+    spawner = spawn(pool.spawn, int, "6")
     turns()
-    assert not spawner.ready()
+    assert (len(pool), pool.size, first.ready(), spawner.ready()) == (1, 0, False, False)
     pool.maxsize = 1
-    assert joined(spawner)[0].get() == 5
+    assert (first.get(), joined(spawner)[0].get()) == (5, 6)
     pool.kill()
 
 

@@ -38,7 +38,7 @@ class ThreadPool(GroupMappingMixin):
     variables of the caller nor those that another task has set; `threading.settrace` and `threading.setprofile` apply
     to it. A pool is true, and its length not 0, while it has unfinished tasks.
 
-    maxsize: how many threads at most, and how many unfinished tasks before `spawn` waits.
+    maxsize: how many threads at most. `spawn` waits while more tasks than that are unfinished: one may stand in line.
     hub: the calling thread's, which is the default.
     idle_task_timeout: seconds that a thread waits for a task before it ends; -1: for ever.
 
@@ -100,8 +100,9 @@ class ThreadPool(GroupMappingMixin):
             ending.wait()
 
     def adjust(self) -> None:
-        """Have threads end that are beyond `maxsize`."""
+        """Have threads end that are beyond `maxsize`, and start those for which there are tasks."""
         self._workers.dismiss(self._workers.size - self._maxsize)
+        self._workers.start_as_needed()
 
     def join(self) -> None:
         """Wait until no task is unfinished."""
@@ -115,8 +116,8 @@ class ThreadPool(GroupMappingMixin):
     def spawn(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
         """Have func(*args, **kwargs) called in a native thread and return its AsyncResult.
 
-        Waits while there are `maxsize` unfinished tasks. What the function raises is told to the hub's `handle_error`,
-        too. Raises InvalidThreadUseError in another thread than the pool's.
+        Waits while there are more than `maxsize` unfinished tasks. What the function raises is told to the hub's
+        `handle_error`, too. Raises InvalidThreadUseError in another thread than the pool's.
         """
         if native_ident() != self._thread:
             raise InvalidThreadUseError("a task is given to a thread pool in the thread that made the pool")
@@ -136,7 +137,7 @@ class ThreadPool(GroupMappingMixin):
 
     def _wait_for_place(self) -> None:
         try:
-            while self._tasks >= self._maxsize:
+            while self._tasks > self._maxsize:
                 self._waiting.park()
         except BaseException:
             self._waiting.unpark()  # it may have been this one's turn

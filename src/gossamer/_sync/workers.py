@@ -188,7 +188,7 @@ class Workers:
         self._unfinished[call] = None
         self._inbox.put(call)
         try:
-            self._start_as_needed()
+            self.start_as_needed()
         except RuntimeError:
             if not self._threads:
                 self._give_up()
@@ -215,7 +215,8 @@ class Workers:
             self._inbox.put(leave)
         return leaving
 
-    def _start_as_needed(self) -> None:
+    def start_as_needed(self) -> None:
+        """Start a thread for each call for which there is none, up to `most`. Raises RuntimeError as `start` does."""
         wanted = len(self._unfinished) if self.most is None else min(self.most, len(self._unfinished))
         self.start(wanted - len(self._threads))
 
@@ -267,7 +268,7 @@ class Workers:
             del promise
             if _core.thread_has_hub():
                 if self._leave():
-                    self._start_as_needed()
+                    self.start_as_needed()
                 return
 
     def _comes_back(self, inbox: _Inbox) -> bool:
@@ -291,7 +292,7 @@ class Workers:
         for item in stale.items:
             if isinstance(item, _Leave):
                 item.promise.keep()
-        self._start_as_needed()
+        self.start_as_needed()
 
 
 def native(module: str, owner: str | None, name: str) -> Callable[..., Any]:
