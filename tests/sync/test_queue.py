@@ -96,6 +96,8 @@ def test_a_negative_timeout_is_refused_where_waiting_was_possible(kind: Any) -> 
         with pytest.raises(ValueError, match="'timeout' must be a non-negative number"):
             call()
     it.put(1, block=False, timeout=-1)
+    with pytest.raises(Full):
+        it.put(2, timeout=-1)
     assert it.get(timeout=-1) == 1
 
 

@@ -227,10 +227,10 @@ cdef class SimpleQueue:
     cdef int add(self, object item, object block, object timeout) except -1:
         if self.is_shutdown:
             raise ShutDown
-        if timeout is not None and block:
-            refuse_negative(timeout)
         if self.limit > 0 and self._qsize() >= self.limit:
             self.wait_for_room(block, timeout)
+        elif timeout is not None and block:
+            refuse_negative(timeout)
         try:
             self._put(item)
         except:
