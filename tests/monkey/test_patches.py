@@ -182,10 +182,20 @@ print(seen)
     assert output_of(SUBSCRIBED + source) == (
         "[('GeventWillPatchModuleEvent', 'time'), ('GeventDidPatchModuleEvent', 'time')]\n"
         "True ('GeventWillPatchAllEvent', '') "
-        "[('GeventWillPatchModuleEvent', 'socket'), ('GeventDidPatchModuleEvent', 'socket')] "
+        "[('GeventWillPatchModuleEvent', 'os'), ('GeventDidPatchModuleEvent', 'os')] "
         "[('GeventDidPatchBuiltinModulesEvent', ''), ('GeventDidPatchAllEvent', '')] True\n"
         "1 False\n"
         "[]\n"
+    )
+
+
+def test_modules_are_patched_in_the_order_of_gevent() -> None:
+    source = """
+monkey.patch_all()
+print(*(name for kind, name in seen if kind == 'GeventDidPatchModuleEvent'))
+"""
+    assert output_of(SUBSCRIBED + source) == (
+        "os _thread threading time socket select selectors ssl subprocess signal queue\n"
     )
 
 

@@ -73,8 +73,8 @@ def patch_all(
     arguments = {**wanted, "aggressive": aggressive, "Event": Event}
     if anew and not _agreed(events.GeventWillPatchAllEvent(arguments, kwargs)):
         return False
-    for name, on in wanted.items():
-        if on:
+    for name in PATCHES:
+        if wanted[name]:
             _patch(name)
         else:
             _leave_out(name)
@@ -180,8 +180,8 @@ def _patch(name: str) -> None:
     _core.get_hub()
     if name in patched:
         return
-    modules = PATCHES[name].modules
-    if not all(_agreed(event) for event in _module_events(modules)):
+    announced = PATCHES[name].announced
+    if not all(_agreed(event) for event in _module_events(announced)):
         _leave_out(name)
         return
     if name == "thread":
@@ -189,9 +189,9 @@ def _patch(name: str) -> None:
     for group in PATCHES[name].groups:
         _core.points_switch(group, True)
     patched.add(name)
-    save_originals(modules)
+    save_originals(PATCHES[name].modules)
     if events.subscribers:
-        for module in modules:
+        for module in announced:
             events.notify(events.GeventDidPatchModuleEvent(module, None, _sys.modules[module]))
 
 
