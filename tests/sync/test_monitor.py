@@ -239,7 +239,7 @@ def test_functions_are_added_changed_and_removed(monitor: PeriodicMonitoringThre
     seen: list[Any] = []
     monitor.add_monitoring_function(seen.append, 1)
     monitor.add_monitoring_function(seen.append, 2)
-    assert [entry.period for entry in monitor.monitoring_functions()] == [0, 2]
+    assert [entry.period for entry in monitor.monitoring_functions()] == [None, 2]
     assert monitor.calculate_sleep_time() == 2
     monitor.add_monitoring_function(seen.append, 0.001)
     assert monitor.calculate_sleep_time() == monitor.min_sleep_time

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gossamer import _core
 from gossamer._core import GreenletExit, getcurrent
+from gossamer._sync.config import config
 from gossamer._sync.hub import Hub, get_hub
 from gossamer._sync.ident import minimal_ident
 from gossamer._sync.raw import exception_from, kill, locals_of_spawner, spawn_raw
@@ -316,7 +317,7 @@ def follow_spawns(*, stacks: bool | None = None) -> None:
 
 
 Greenlet.__module__ = "gossamer.greenlet"
-follow_spawns()
+follow_spawns(stacks=config.track_greenlet_tree)
 spawn = Greenlet.spawn
 spawn_later = Greenlet.spawn_later
 

@@ -158,7 +158,7 @@ class Hub(_core.Hub):
     @property
     def format_context(self) -> Callable[[object], str]:
         """How `handle_error` writes what failed."""
-        return cast("Callable[[object], str]", config.format_context)
+        return config.format_context
 
     @property
     def exception_stream(self) -> Any:
@@ -184,7 +184,7 @@ class Hub(_core.Hub):
         return Loop(hub=self)
 
     def _new_threadpool(self) -> Any:
-        return self.threadpool_class(self.threadpool_size, self, config.threadpool_idle_task_timeout)
+        return self.threadpool_class(self.threadpool_size, self, config.threadpool_idle_task_timeout or -1)
 
     def _new_resolver(self) -> Any:
         return self.resolver_class()

@@ -47,11 +47,13 @@ class MonitorWarning(RuntimeWarning):
 
 
 class MonitorEntry:
-    """A function that is called each `period` seconds. `last_run_time`: when that was, of time.perf_counter()."""
+    """A function that is called each `period` seconds; 0 or None: it is not. `last_run_time`: when that was, of
+    time.perf_counter().
+    """
 
     __slots__ = ("function", "last_run_time", "period")
 
-    def __init__(self, function: MonitoringFunction, period: float) -> None:
+    def __init__(self, function: MonitoringFunction, period: float | None) -> None:
         self.function = function
         self.period = period
         self.last_run_time = 0.0
@@ -159,8 +161,9 @@ class PeriodicMonitoringThread:
             return
         now = time.perf_counter()
         for entry in self.monitoring_functions():
-            due = entry.last_run_time + entry.period - self.min_sleep_time
-            if self.should_run and entry.period and entry.period > 0 and now >= due:
+            if not self.should_run or not entry.period or entry.period <= 0:
+                continue
+            if now >= entry.last_run_time + entry.period - self.min_sleep_time:
                 entry.last_run_time = now
                 self._call(entry.function, hub)
 
@@ -197,7 +200,7 @@ class PeriodicMonitoringThread:
 
     def _tell_of(self, hub: Hub, greenlet: _core.greenlet) -> EventLoopBlocked:
         info = self._report(hub, greenlet)
-        event = EventLoopBlocked(greenlet, config.max_blocking_time, info, hub=hub)
+        event = EventLoopBlocked(greenlet, config.max_blocking_time or 0, info, hub=hub)
         notify(event)
         stream = hub.exception_stream
         if config.print_blocking_reports and stream is not None:
@@ -210,7 +213,7 @@ class PeriodicMonitoringThread:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         lines = [
             "=" * 80,
-            f"{stamp}: {greenlet!r} has blocked its hub for {config.max_blocking_time:g} seconds or more",
+            f"{stamp}: {greenlet!r} has blocked its hub for {config.max_blocking_time or 0:g} seconds or more",
             f"told by {self!r}",
         ]
         frame = sys._current_frames().get(hub.thread_ident)
@@ -230,7 +233,9 @@ class PeriodicMonitoringThread:
         if not self.can_monitor_memory_usage():
             warnings.warn("the memory of this process cannot be monitored: no /proc", MonitorWarning, stacklevel=2)
             return
-        period = max(config.memory_monitor_period, self.min_memory_monitor_period)
+        period = config.memory_monitor_period
+        if period is not None:
+            period = max(period, self.min_memory_monitor_period)
         self.add_monitoring_function(self.monitor_memory_usage, period)
 
     def monitor_memory_usage(
