@@ -84,7 +84,8 @@ cdef class Watcher:
     """
 
     cdef readonly LoopCalls loop
-    cdef public object priority, callback, args, waiting_greenlet
+    cdef public object priority, waiting_greenlet
+    cdef object _callback, _args     # None: stopped, or taken away
     cdef public bint _active
     cdef bint _ref
     cdef object promise
@@ -101,7 +102,7 @@ cdef class Watcher:
 
     def stop(self):
         """Call nothing any more. Does nothing when it is not active."""
-        self.callback = self.args = None
+        self._callback = self._args = None
         if self._active:
             self._active = False
             self.end()
@@ -124,6 +125,28 @@ cdef class Watcher:
     def feed(self, _revents, callback, *args):
         """Have callback(*args) called as if the event had come."""
         self.loop.run_callback(callback, *args)
+
+    @property
+    def callback(self):
+        """What is called at each event; None when not active. May be set. Raises TypeError for what cannot be called."""
+        return self._callback
+
+    @callback.setter
+    def callback(self, callback):
+        if callback is not None and not callable(callback):
+            raise TypeError(f"a watcher's callback must be callable, not {callback!r}")
+        self._callback = callback
+
+    @property
+    def args(self):
+        """What it is called with; None when not active. May be set. Raises TypeError for what is no tuple."""
+        return self._args
+
+    @args.setter
+    def args(self, args):
+        if args is not None and not isinstance(args, tuple):
+            raise TypeError(f"a watcher's args are a tuple, not {args!r}")
+        self._args = args
 
     @property
     def active(self):
@@ -152,7 +175,7 @@ cdef class Watcher:
         self.close()
 
     def __repr__(self):
-        state = f" active callback={self.callback!r} args={self.args!r}" if self._active else ""
+        state = f" active callback={self._callback!r} args={self._args!r}" if self._active else ""
         return f"<{type(self).__name__} at {id(self):#x}{self._details()}{state}>"
 
     def _details(self):
@@ -174,12 +197,12 @@ cdef class Watcher:
         if not self._active and not self.begin():
             return 0
         self._active = True
-        self.callback = callback
-        self.args = args
+        self._callback = callback
+        self._args = args
         return 0
 
     cdef int call(self) except -1:
-        callback, args = self.callback, self.args
+        callback, args = self._callback, self._args
         if callback is None or args is None:
             return 0
         try:
@@ -307,7 +330,7 @@ cdef class Timer(Watched):
         self._active = False
         self.call()
         if not self._active:
-            self.callback = self.args = None
+            self._callback = self._args = None
         return 0
 
     cdef int64_t next_time(self):
@@ -407,7 +430,7 @@ cdef class Io(Watched):
         if not self.pass_events:
             return self.call()
         try:
-            self.callback(events, *self.args)
+            self._callback(events, *self._args)
         except BaseException as error:
             self.tell(error)
         return 0
