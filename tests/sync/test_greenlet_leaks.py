@@ -72,11 +72,10 @@ def kill_one_that_is_about_to_be_killed() -> None:
     turns(1)
 
 
-def start_later_and_forget() -> None:
+def start_later_and_kill() -> None:
     it = Greenlet(int)
     it.start_later(60)
-    it.start()
-    it.join()
+    it.kill()
 
 
 def timeouts() -> None:
@@ -122,7 +121,7 @@ CASES = [
     kills,
     kill_oneself,
     kill_one_that_is_about_to_be_killed,
-    start_later_and_forget,
+    start_later_and_kill,
     timeouts,
     waits,
     waiters,
