@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from gossamer.switching import getcurrent, greenlet
+from gossamer.switching import GreenletExit, getcurrent, greenlet
+
+
+class Thing:
+    """Something that can be referenced weakly and can hold anything."""
+
+    held: Any = None
 
 
 def to_parent(*values: Any, **named: Any) -> Any:
@@ -48,3 +54,23 @@ def below_c(depth: int, work: Callable[[], Any]) -> Any:
         return work()
     sorted([0], key=key)
     return results[0]
+
+
+def recording(seen: list[object], word: object = "ended") -> Callable[[], None]:
+    """A body that parks, and notes what ends it."""
+
+    def body() -> None:
+        try:
+            to_parent()
+        except BaseException as fault:
+            seen.append((word, type(fault)))
+            raise
+        finally:
+            seen.append((word, "finally"))
+
+    return body
+
+
+def whole_end(word: object = "ended") -> list[object]:
+    """What `recording` notes when its greenlet is ended for being unreachable."""
+    return [(word, GreenletExit), (word, "finally")]
