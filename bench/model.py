@@ -56,6 +56,12 @@ class Side:
     parameters: dict[str, int] = field(default_factory=dict)
 
 
+def beside_gevent(module: str, workload: str, **parameters: int) -> tuple[Side, Side]:
+    """The same workload, a function of `module`, on both packages."""
+    name = f"{module}:{workload}"
+    return Side("gossamer", name, "gossamer", parameters), Side("gevent", name, "gevent", parameters)
+
+
 @dataclass(frozen=True)
 class Spread:
     """The median of some samples, with the smallest and the largest."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from itertools import repeat
 from types import ModuleType
 from typing import Any
 
-from bench.model import Faster, Operation, Row, Side
+from bench.model import Faster, Operation, Row, beside_gevent
 from bench.resident import resident_bytes
 
 DISTRIBUTIONS = ("gossamer", "gevent")
@@ -68,10 +69,7 @@ def _nothing() -> None:
     pass
 
 
-def _pair(workload: str, **parameters: int) -> tuple[Side, Side]:
-    """The same workload on both packages."""
-    name = f"{__name__}:{workload}"
-    return Side("gossamer", name, "gossamer", parameters), Side("gevent", name, "gevent", parameters)
+_pair = partial(beside_gevent, __name__)
 
 
 def rows(parked: int) -> list[Row]:

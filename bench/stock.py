@@ -11,12 +11,13 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from itertools import repeat
 from types import ModuleType
 from typing import Any
 
-from bench.model import Cost, CostAtMost, Faster, Operation, Row, Side
+from bench.model import Cost, CostAtMost, Faster, Operation, Row, Side, beside_gevent
 from bench.programs import Program, built
 
 DISTRIBUTIONS = ("gossamer", "gevent")
@@ -186,10 +187,7 @@ def _patch(green: ModuleType) -> None:
         green.spawn(_nothing).join()
 
 
-def _pair(workload: str, **parameters: int) -> tuple[Side, Side]:
-    """The same workload on both packages."""
-    name = f"{__name__}:{workload}"
-    return Side("gossamer", name, "gossamer", parameters), Side("gevent", name, "gevent", parameters)
+_pair = partial(beside_gevent, __name__)
 
 
 def rows(parked: int) -> list[Row]:

@@ -7,12 +7,13 @@ the standard library has of the same kind is in bench/stock.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from itertools import repeat
 from types import ModuleType
 from typing import Any
 
-from bench.model import Faster, Operation, Row, Side
+from bench.model import Faster, Operation, Row, beside_gevent
 
 DISTRIBUTIONS = ("gossamer", "gevent")
 
@@ -121,9 +122,7 @@ def _nothing() -> None:
     pass
 
 
-def _pair(workload: str) -> tuple[Side, Side]:
-    name = f"{__name__}:{workload}"
-    return Side("gossamer", name, "gossamer"), Side("gevent", name, "gevent")
+_pair = partial(beside_gevent, __name__)
 
 
 def rows(parked: int) -> list[Row]:

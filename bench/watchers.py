@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from itertools import repeat
 from types import ModuleType
 from typing import Any
 
-from bench.model import Faster, Operation, Row, Side
+from bench.model import Faster, Operation, Row, beside_gevent
 
 DISTRIBUTIONS = ("gossamer", "gevent")
 
@@ -93,9 +94,7 @@ def _nothing() -> None:
     pass
 
 
-def _pair(workload: str) -> tuple[Side, Side]:
-    name = f"{__name__}:{workload}"
-    return Side("gossamer", name, "gossamer"), Side("gevent", name, "gevent")
+_pair = partial(beside_gevent, __name__)
 
 
 def rows(parked: int) -> list[Row]:
