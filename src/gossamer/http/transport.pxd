@@ -41,6 +41,7 @@ cdef class Transport:
     cdef int send_rest(self, const char *head, Py_ssize_t size, bytes body, bint line_end, Py_ssize_t sent) except -1
     cdef int send_encrypted(self, const char *head, Py_ssize_t size, bytes body, bint line_end) except -1
     cdef int send_file(self, int descriptor, int64_t offset, int64_t size) except -1
+    cdef int sending_failed(self, error) except -1
     cdef int linger(self) except -1
     cdef int say_goodbye(self) except -1
     cdef bint can_go_on(self)

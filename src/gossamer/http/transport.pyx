@@ -152,8 +152,7 @@ cdef class Transport:
         try:
             sent = _core.stream_send(self.socket, parts, count)
         except OSError as error:
-            self.broken = True
-            raise ClientDisconnected("the client has closed the connection") from error
+            self.sending_failed(error)
         if sent == total:
             return 0
         return self.send_rest(head, size, body, line_end, sent)
@@ -178,12 +177,8 @@ cdef class Transport:
                     if went == 0:
                         self.deadline = moment(self.settings.stall_time)
                         _core.stream_wait_writable(self.socket)
-        except (OSError, Expired) as error:
-            self.broken = True
-            raise disconnected(error) from error
-        except BaseException:
-            self.broken = True
-            raise
+        except BaseException as error:
+            self.sending_failed(error)
         finally:
             self.deadline = 0
         return 0
@@ -200,12 +195,8 @@ cdef class Transport:
                 self.deadline = moment(self.settings.stall_time)
                 self.socket.sendall(data[at : at + ENCRYPTED_AT_ONCE])
                 at += ENCRYPTED_AT_ONCE
-        except (OSError, Expired) as error:
-            self.broken = True
-            raise disconnected(error) from error
-        except BaseException:
-            self.broken = True
-            raise
+        except BaseException as error:
+            self.sending_failed(error)
         finally:
             self.deadline = 0
         return 0
@@ -221,15 +212,21 @@ cdef class Transport:
                     raise EOFError("the file has become shorter while it was sent")
                 offset += sent
                 size -= sent
-        except (OSError, Expired) as error:
-            self.broken = True
-            raise disconnected(error) from error
-        except BaseException:
-            self.broken = True
-            raise
+        except BaseException as error:
+            self.sending_failed(error)
         finally:
             self.deadline = 0
         return 0
+
+    cdef int sending_failed(self, error) except -1:
+        """The client is left with half a message. Raises what that means to whoever was writing: ClientDisconnected for
+        an OSError or a deadline, anything else as it is."""
+        self.broken = True
+        if isinstance(error, Expired):
+            raise ClientDisconnected("the client does not read what it is sent") from error
+        if isinstance(error, OSError):
+            raise ClientDisconnected("the client has closed the connection") from error
+        raise error
 
     cdef int linger(self) except -1:
         """Lets the client read the last response: closing with unread input would make the kernel reset it."""
@@ -271,10 +268,3 @@ cdef class Transport:
     cdef int switch_protocols(self) except -1:
         """It is: what follows is none of the server's."""
         return 0
-
-
-def disconnected(error):
-    """What a failed wait or send means to whoever was writing."""
-    if isinstance(error, Expired):
-        return ClientDisconnected("the client does not read what it is sent")
-    return ClientDisconnected("the client has closed the connection")
