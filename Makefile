@@ -23,7 +23,8 @@ BIND ?= 127.0.0.1:8000
 serve:
 	@tools/debian-packages build serve
 	@"$(PYTHON)" tools/environment.py .venv-serve --group example
-	@echo "The board, what the server is doing, and a slow page: http://$(BIND)/  http://$(BIND)/live  http://$(BIND)/slow?seconds=2"
+	@echo "Once it serves (make serve BIND=HOST:PORT: elsewhere), the board, what the server is doing, and a slow page:"
+	@echo "http://$(BIND)/  http://$(BIND)/live  http://$(BIND)/slow?seconds=2"
 	.venv-serve/bin/gossamer serve --bind $(BIND) 'examples.board.app:create_app()'
 
 test: servers lint
