@@ -146,12 +146,20 @@ read_once(struct hub *hub, PyObject *self, Py_ssize_t length)
     return result;
 }
 
+/* Not by bytes.join: a name made for each call of it would stay in the interpreter's cache of methods. */
 static PyObject *
 joined(PyObject *pieces)
 {
-    PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
-    PyObject *result = empty != NULL ? PyObject_CallMethod(empty, "join", "O", pieces) : NULL;
-    Py_XDECREF(empty);
+    Py_ssize_t count = PyList_GET_SIZE(pieces), length = 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        length += PyBytes_GET_SIZE(PyList_GET_ITEM(pieces, i));
+    PyObject *result = PyBytes_FromStringAndSize(NULL, length);
+    char *end = result != NULL ? PyBytes_AS_STRING(result) : NULL;
+    for (Py_ssize_t i = 0; end != NULL && i < count; i++) {
+        PyObject *piece = PyList_GET_ITEM(pieces, i);
+        memcpy(end, PyBytes_AS_STRING(piece), (size_t)PyBytes_GET_SIZE(piece));
+        end += PyBytes_GET_SIZE(piece);
+    }
     return result;
 }
 
