@@ -149,15 +149,20 @@ def test_a_handler_waits_while_the_others_go_on() -> None:
     out = output_of(
         SENDER
         + """
-log = []
+log, queue = [], WaitQueue()
 def handler(*_):
     log.append('waits')
+    queue.unpark()
     sleep(0.2)
     log.append('goes on')
     raise ValueError('at its end')
+def another():
+    queue.park()
+    log.append('another')
 signal.signal(signal.SIGUSR1, handler)
 send_when_asleep(signal.SIGUSR1)
-it = spawn(lambda: [sleep(0.001) for _ in iter(lambda: 'waits' in log, True)] and log.append('another'))
+# it waits as well when the signal comes: a handler that interrupts one who runs raises there
+spawn(another)
 try:
     sleep(3600)
 except ValueError as error:
