@@ -50,6 +50,27 @@ def least_growth(work: Callable[[], object], measure: Callable[[], int], *, warm
     return min(growths)
 
 
+def leaks(work: Callable[[], object], least: int, *, warm_up: int = 1, rounds: int = 12) -> dict[str, int]:
+    """Which of the counts that this interpreter keeps grow by `least` or more with each of so many calls of `work`.
+
+    Memory blocks are counted, and on a debug build references. The first call that leaves less acquits: caches of the
+    interpreter (of methods, a data base's cursors) grow for a while, a leak for ever.
+    """
+    counted: dict[str, Callable[[], int]] = {"memory blocks": sys.getallocatedblocks}
+    if total_references() is not None:
+        counted["references"] = lambda: total_references() or 0
+    for _ in range(warm_up):
+        work()
+    found = {}
+    for name, count in counted.items():
+        growths: list[int] = []
+        while len(growths) < rounds and min(growths, default=least) >= least:
+            growths.append(least_growth(work, count, warm_up=0, rounds=1))
+        if min(growths) >= least:
+            found[name] = min(growths)
+    return found
+
+
 limits_address_space = pytest.mark.skipif(
     IS_FREE_THREADED or "libasan" in Path("/proc/self/maps").read_text(),
     reason="AddressSanitizer and the allocator of free-threaded builds reserve more than can be limited",
