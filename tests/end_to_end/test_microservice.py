@@ -93,6 +93,7 @@ def ask(port: int, number: int) -> Answer:
         return answers(read_all(client))[0]
 
 
+@pytest.mark.timeout(300)  # the servers begin, and then what it asserts is a bound of 120 seconds
 def test_a_thousand_requests_wait_for_four_things_each_at_the_same_time(folder: Path) -> None:
     count = scaled(1000)
     with contextlib.ExitStack() as stack:

@@ -450,11 +450,15 @@ def leaves_nothing(requests: int, connections: int) -> None:
     def measured() -> list[int]:
         return [int(figure) for figure in server.get("/measure").body.split()]
 
+    def lasting() -> list[int]:
+        """The least of several looks: one who was asked for just before may be on its way out in some."""
+        return [min(figures) for figures in zip(*(measured() for _ in range(10)), strict=True)]
+
     with serving(MEASURING) as server:
         load()
-        before = measured()
+        before = lasting()
         assert least_growth(load, lambda: measured()[-1], warm_up=1) < 100_000
-        after = measured()
+        after = lasting()
         assert after[:3] == before[:3]
         assert after[3] <= before[3] + 1  # the connection that asks may or may not have waited
         assert server.stop() == ""

@@ -124,6 +124,7 @@ def test_a_number_used_again_at_once_starts_afresh() -> None:
 
 
 def test_a_number_whose_socket_was_collected_unclosed_starts_afresh() -> None:
+    gc.freeze()  # what the whole suite has left need not be looked through each time
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM) * 20:
@@ -134,6 +135,7 @@ def test_a_number_whose_socket_was_collected_unclosed_starts_afresh() -> None:
             joined(reader)
             del left, right, reader
             gc.collect()
+    gc.unfreeze()
 
 
 def test_a_number_closed_behind_our_back_starts_afresh() -> None:
