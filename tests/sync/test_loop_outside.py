@@ -2,12 +2,13 @@
 
 import os
 import select
+import socket
 
 import pytest
 
 from gossamer import get_hub, spawn
 from tests.support.children import output_of
-from tests.support.runtime import turns
+from tests.support.runtime import in_thread, turns
 
 loop = get_hub().loop
 
@@ -29,6 +30,26 @@ def test_run_without_waiting_lets_all_that_is_ready_run() -> None:
     turns()
     os.close(reading)
     os.close(writing)
+
+
+def test_run_once_waits_for_the_next_event_but_not_when_there_is_none_to_come() -> None:
+    seen: list[str] = []
+    loop.run(once=True)
+    timer = loop.timer(0.02)
+    timer.start(seen.append, "timer")
+    loop.run_callback(seen.append, "callback")
+    loop.run(once=True)
+    assert seen == ["callback"]
+    loop.run(nowait=True, once=True)
+    assert seen == ["callback"]
+    loop.run(once=True)
+    assert seen == ["callback", "timer"]
+    reader, writer = socket.socketpair()
+    with reader, writer, loop.io(reader.fileno(), 1) as watcher:
+        watcher.start(seen.append, "io")
+        in_thread(lambda: writer.send(b"x"))
+        loop.run(once=True)
+    assert seen[2:] == ["io"]
 
 
 def test_the_next_deadline_is_the_first_timers() -> None:

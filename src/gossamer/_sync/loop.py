@@ -8,12 +8,15 @@ A watcher that is active keeps `hub.join()` waiting, and LoopExit away, unless i
 
 from __future__ import annotations
 
+import math
+import select
 import time
 from typing import TYPE_CHECKING, Any
 
 from gossamer import _core
 from gossamer._sync.watcher import Io, LoopCalls, Timer, Watcher
 from gossamer._sync.watchers import Async, Check, Child, Fork, Idle, Prepare, Signal, Stat
+from gossamer._sync.workers import native
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -173,7 +176,10 @@ class Loop(LoopCalls):
     # ---- running ----
 
     def run(self, nowait: bool = False, once: bool = False) -> None:
-        """Let the hub run: until nothing is left to wait for, or, with nowait or once, all that is ready now.
+        """Let the hub run: until nothing is left to wait for.
+
+        nowait: only all that is ready now.
+        once: the same, but wait until something is, unless there is nothing to wait for.
 
         For programs that drive the loop from outside: call it with nowait when `fileno` can be read, and when
         `next_deadline`, asked anew after each call, has passed. The loop outside has to block natively: switch the
@@ -182,14 +188,23 @@ class Loop(LoopCalls):
         if not nowait and not once:
             self.hub.join()
             return
-        self.hub.poll()
+        if not self.hub.poll() and once and not nowait and self.activecnt:
+            self._wait_natively()
+            self.hub.poll()
         _core.sleep(0)
+
+    def _wait_natively(self) -> None:
+        """Until something is ready, which only the caller can wait for: it runs, and all others wait."""
+        seconds = self.next_deadline()
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        native("select", "poll", "poll")(poll, None if seconds is None else math.ceil(seconds * 1000))
 
     def next_deadline(self) -> float | None:
         """Seconds until the loop has something to do though no descriptor is ready: 0 when it has now, None for never.
 
-        What was started since the last turn is looked at, so that `fileno` is ready when any of that is. Whoever asks is
-        taken to sleep in a loop outside: from now on `fileno` is ready, too, once the code of that loop has started
+        What was started since the last turn is looked at, so that `fileno` is ready when any of that is. Whoever asks
+        is taken to sleep in a loop outside: from now on `fileno` is ready, too, once the code of that loop has started
         greenlets or timers, or has waited.
         """
         return 0.0 if self.hub.poll() else self.hub.next_deadline()
