@@ -18,7 +18,7 @@ from gossamer import _core
 from gossamer._core import spawn
 from tests.support.children import output_of
 from tests.support.memory import least_growth
-from tests.support.runtime import PRELUDE, joined, open_descriptors, reported, turns, until
+from tests.support.runtime import PRELUDE, ended, joined, open_descriptors, parked, reported, turns, until
 
 
 class Interrupt(Exception):
@@ -81,22 +81,6 @@ def pipe() -> Iterator[Pipe]:
             file.close()
         except OSError:
             continue
-
-
-def parked(function: Callable[..., object], *args: Any) -> _core.GreenThread:
-    """A green thread that is in the middle of the call: the others have had turns, and it has not come to its end."""
-    thread = spawn(function, *args)
-    turns()
-    assert not thread.ready(), thread.exception
-    return thread
-
-
-def ended(*threads: _core.GreenThread) -> list[Any]:
-    values = joined(*threads)
-    for thread in threads:
-        if thread.exception is not None:
-            raise thread.exception
-    return values
 
 
 def native(function: Callable[..., object], *args: Any) -> tuple[threading.Thread, list[Any]]:

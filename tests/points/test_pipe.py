@@ -18,6 +18,7 @@ import pytest
 from gossamer import _core
 from gossamer._core import spawn
 from tests.support.children import output_of
+from tests.support.runtime import ended, parked
 
 PIPE_BUF = select.PIPE_BUF
 
@@ -36,24 +37,6 @@ def pipe() -> Iterator[tuple[int, int]]:
             os.close(end)
         except OSError:
             pass
-
-
-def ended(*threads: _core.GreenThread) -> list[Any]:
-    for thread in threads:
-        thread.join(timeout=60)
-        assert thread.ready()
-        if thread.exception is not None:
-            raise thread.exception
-    return [thread.value for thread in threads]
-
-
-def parked(function: Callable[..., object], *args: Any) -> _core.GreenThread:
-    """A green thread that is in the middle of the call: the others have had turns, and it has not come to its end."""
-    thread = spawn(function, *args)
-    for _ in range(3):
-        _core.sleep(0)
-    assert not thread.ready()
-    return thread
 
 
 def native(function: Callable[..., object], *args: Any) -> Callable[[], Any]:

@@ -15,6 +15,7 @@ import pytest
 
 from gossamer import _core
 from gossamer._core import spawn
+from tests.support.runtime import ended, parked
 
 Ask = Callable[[int, float | None], bool]
 Pair = tuple[socket.socket, socket.socket]
@@ -31,24 +32,6 @@ def pair() -> Iterator[Pair]:
     yield ends
     for end in ends:
         end.close()
-
-
-def ended(*threads: _core.GreenThread) -> list[Any]:
-    for thread in threads:
-        thread.join(timeout=60)
-        assert thread.ready()
-        if thread.exception is not None:
-            raise thread.exception
-    return [thread.value for thread in threads]
-
-
-def parked(function: Callable[..., object], *args: Any) -> _core.GreenThread:
-    """A green thread that is in the middle of the call: the others have had turns, and it has not come to its end."""
-    thread = spawn(function, *args)
-    for _ in range(3):
-        _core.sleep(0)
-    assert not thread.ready()
-    return thread
 
 
 def native(function: Callable[..., object], *args: Any) -> Callable[[], Any]:

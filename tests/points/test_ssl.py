@@ -17,7 +17,7 @@ import pytest
 from gossamer import _core
 from gossamer._core import get_hub, sleep, spawn
 from tests.support.certificates import Certificates, Pair, make_certificates, shake_hands, tls_pair, unshaken_pair
-from tests.support.runtime import beside, joined, turns
+from tests.support.runtime import beside, ended, joined, parked, turns
 from tests.support.scale import scaled
 
 LARGE = 16 * 1024 * 1024
@@ -38,22 +38,6 @@ def pair(certificates: Certificates, request: pytest.FixtureRequest) -> Iterator
     client, server = tls_pair(certificates, timeout=request.param)
     with client, server:
         yield client, server
-
-
-def parked(function: Callable[..., object], *args: Any) -> _core.GreenThread:
-    """A green thread that is in the middle of the call: the others have had turns, and it has not come to its end."""
-    thread = spawn(function, *args)
-    turns()
-    assert not thread.ready()
-    return thread
-
-
-def ended(*threads: _core.GreenThread) -> list[Any]:
-    values = joined(*threads)
-    for thread in threads:
-        if thread.exception is not None:
-            raise thread.exception
-    return values
 
 
 def read_all(end: ssl.SSLSocket, size: int) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from gossamer import _core
 from gossamer._core import GreenletExit, get_hub, interrupt, sleep, spawn
 from tests.support.certificates import Certificates, Pair, connected_pair, make_certificates, tls_pair, unshaken_pair
-from tests.support.runtime import in_thread, joined, open_descriptors, turns
+from tests.support.runtime import in_thread, joined, open_descriptors, parked, turns
 
 # CPython before 3.11.3 tells OpenSSL 3 to take an end without a goodbye for a proper one.
 ANY_END_IS_PROPER = bool(ssl.create_default_context().options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0))
@@ -34,13 +34,6 @@ def pair(certificates: Certificates) -> Iterator[Pair]:
     client, server = tls_pair(certificates)
     with client, server:
         yield client, server
-
-
-def parked(function: Callable[..., object], *args: Any) -> _core.GreenThread:
-    thread = spawn(function, *args)
-    turns()
-    assert not thread.ready()
-    return thread
 
 
 def outcome(function: Callable[[], object]) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from gossamer._core import GreenThread, get_hub, sleep
+from gossamer._core import GreenThread, get_hub, sleep, spawn
 from tests.support.scale import patience
 
 Result = TypeVar("Result")
@@ -82,6 +82,23 @@ def joined(*green_threads: GreenThread) -> list[Any]:
         it.join(timeout=patience(30))
         assert it.ready(), f"{it!r} did not end"
     return [it.value for it in green_threads]
+
+
+def ended(*green_threads: GreenThread) -> list[Any]:
+    """As `joined`, but what one of them has raised is raised."""
+    values = joined(*green_threads)
+    for it in green_threads:
+        if it.exception is not None:
+            raise it.exception
+    return values
+
+
+def parked(function: Callable[..., object], *args: Any) -> GreenThread:
+    """A green thread that is in the middle of the call: the others have had turns, and it has not come to its end."""
+    it = spawn(function, *args)
+    turns()
+    assert not it.ready(), it.exception
+    return it
 
 
 def turns(count: int = 3) -> None:
