@@ -8,6 +8,7 @@
    Every way to release a lock from Python is a waker: release, release_lock, __exit__; and _at_fork_reinit, by which a
    forked child makes a new lock of one, where green threads that live on may wait for it. The lock that the
    interpreter itself releases (at the end of a native thread, up to 3.12) is the business of thread.c. */
+#include "import_lock.h"
 #include "locks.h"
 
 #include <math.h>
@@ -59,8 +60,10 @@ lock_probe(void)
         fits = locked == Py_False;
         Py_XDECREF(locked);
     }
-    if (fits)
+    if (fits) {
         lock_type = Py_TYPE(lock);
+        import_lock_look();
+    }
     Py_XDECREF(lock);
     Py_XDECREF(module);
     return fits;
@@ -124,7 +127,9 @@ lock_acquire_green(struct hub *hub, PyObject *lock, int64_t deadline)
     /* the mark first: it stands in the object, while trying is a call into the C library */
     for (bool again = false; lock_is_locked(lock) || !lock_try(lock); again = true) {
         int outcome = parking_lot_park(hub, lock, deadline, again);
-        if (outcome < 0) {
+        if (unlikely(outcome < 0)) {
+            if (import_lock_puts_off(lock))
+                continue;
             /* it may have been woken before it was interrupted: then it is the next one's turn */
             if (!lock_is_locked(lock))
                 parking_lot_unpark(lock);
@@ -164,8 +169,11 @@ point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }
-    lock_release_green(self);
-    Py_RETURN_NONE;
+    lock_release(self);
+    if (likely(core.lot.waiting == 0))
+        Py_RETURN_NONE;
+    parking_lot_unpark_slowly(self);
+    return import_lock_released(self);
 }
 
 static PyObject *

@@ -4,6 +4,7 @@
    that. So in a thread with a hub every path is ours: the owner's number in the object is that of the
    green thread (current_identity), which for a main greenlet is the OS thread's as before. The lock
    below is really held, so native threads, for whom the originals run, find it taken by somebody else. */
+#include "import_lock.h"
 #include "locks.h"
 
 static PyObject *point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
@@ -85,7 +86,9 @@ rlock_acquire_green(struct hub *hub, PyObject *rlock, int64_t deadline)
 {
     for (bool again = false; !rlock_try(rlock); again = true) {
         int outcome = parking_lot_park(hub, rlock, deadline, again);
-        if (outcome < 0) {
+        if (unlikely(outcome < 0)) {
+            if (import_lock_puts_off(rlock))
+                continue;
             if (rlock_count(rlock) == 0)
                 parking_lot_unpark(rlock);
             return -1;
@@ -156,7 +159,7 @@ point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
         rlock_set(self, rlock_owner(self), times - 1);
     else
         rlock_release(self);
-    Py_RETURN_NONE;
+    return likely(core.lot.waiting == 0) || times > 1 ? Py_NewRef(Py_None) : import_lock_released(self);
 }
 
 static PyObject *

@@ -92,6 +92,25 @@ print(in_thread(work))
     assert out == "[1]\n"
 
 
+def test_a_hub_class_that_uses_the_hub_while_its_run_is_looked_up_makes_one_hub() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+class Own(Hub):
+    @property
+    def run(self):
+        try:
+            get_hub()
+        except RuntimeError:
+            print('not yet')
+        return super().run
+set_hub_class(Own)
+print(get_hub() is get_hub(), joined(spawn(lambda: sleep(0.001) or 1)))
+"""
+    )
+    assert out == "not yet\nTrue [1]\n"
+
+
 def test_a_hub_class_that_fails_is_an_error_and_another_can_be_chosen() -> None:
     out = output_of(
         PRELUDE

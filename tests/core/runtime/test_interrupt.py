@@ -18,7 +18,8 @@ from gossamer._core import (
     spawn,
     wait_read,
 )
-from tests.support.runtime import in_thread, joined, reported, turns, until
+from tests.support.children import output_of
+from tests.support.runtime import PRELUDE, in_thread, joined, reported, turns, until
 
 READING, WRITING = os.pipe()
 QUEUE = WaitQueue()
@@ -225,3 +226,88 @@ def test_the_traceback_leads_from_where_it_waited() -> None:
         joined(it)
     assert it.exception is not None
     assert [frame.name for frame in traceback.extract_tb(it.exception.__traceback__)] == ["waits_here"]
+
+
+# A green thread ends, and what it leaves waits in its destructor, on the stack of whoever runs next: `victim`.
+LEFT_BEHIND = (
+    PRELUDE
+    + """
+said = []
+sys.unraisablehook = lambda unraisable: said.append('told')
+
+class Slow:
+    def __del__(self):
+        said.append('destructor')
+        for _ in range(waits):
+            strike()
+            sleep(patience(30))
+
+class Leaver(GreenThread):
+    pass
+
+leaver = Leaver(lambda: None)
+leaver.left = Slow()
+"""
+)
+
+
+def test_a_kill_that_strikes_in_a_destructor_of_another_ends_a_green_thread_before_its_first_turn() -> None:
+    child = """
+waits = 1
+strike = lambda: spawn(_core.throw_into, victim, GreenletExit('killed'))
+leaver.start()
+victim = spawn(said.append, 'ran')
+del leaver
+joined(victim)
+print(said, repr(victim.value))
+"""
+    assert output_of(LEFT_BEHIND + child) == "['destructor', 'told'] GreenletExit('killed')\n"
+
+
+def test_a_kill_that_strikes_in_a_destructor_of_another_ends_the_wait_of_whoever_runs_it() -> None:
+    child = """
+waits = 1
+strike = lambda: spawn(_core.throw_into, victim, GreenletExit('killed'))
+
+def body():
+    sleep(0)
+    said.append('ran')
+
+victim = spawn(body)
+leaver.start()
+del leaver
+joined(victim)
+print(said, repr(victim.value))
+"""
+    assert output_of(LEFT_BEHIND + child) == "['destructor', 'told'] GreenletExit('killed')\n"
+
+
+def test_each_interrupt_that_strikes_in_a_destructor_of_another_is_raised_where_it_is_meant() -> None:
+    child = """
+waits = 1
+strike = lambda: spawn(_core.throw_into, victim, errors.pop(0))
+errors = [KeyError(1), KeyError(2)]
+Slow.__del__ = lambda self: [wait() for _ in range(2)]
+
+def wait():
+    strike()
+    try:
+        sleep(patience(30))
+    except KeyError as error:
+        said.append(('destructor', error.args[0]))
+
+def body():
+    for _ in range(2):
+        try:
+            sleep(0)
+            sleep(patience(30))
+        except KeyError as error:
+            said.append(('victim', error.args[0]))
+
+victim = spawn(body)
+leaver.start()
+del leaver
+joined(victim)
+print(said)
+"""
+    assert output_of(LEFT_BEHIND + child) == "[('destructor', 1), ('destructor', 2), ('victim', 1), ('victim', 2)]\n"

@@ -101,12 +101,15 @@ arrived_with_error(struct thread *thread)
 }
 
 static bool
-raise_interrupt_first(struct fiber *self)
+raise_interrupt_first(struct hub *hub, struct fiber *self)
 {
-    PyObject *interrupt = self->wait.interrupt;
+    PyObject *interrupt = hub_take_struck(hub);
+    if (interrupt == NULL) {
+        interrupt = self->wait.interrupt;
+        self->wait.interrupt = NULL;
+    }
     if (interrupt == NULL)
         return false;
-    self->wait.interrupt = NULL;
     PyErr_SetRaisedException(interrupt);
     return true;
 }
@@ -125,7 +128,7 @@ run_to_the_end(struct hub *hub, struct fiber *self, bool thrown)
 {
     self->wait.state = NOT_WAITING;
     green_thread_track(self->object);
-    PyObject *result = thrown || raise_interrupt_first(self) ? NULL : call_run(self);
+    PyObject *result = thrown || raise_interrupt_first(hub, self) ? NULL : call_run(self);
     outcome_store(hub, (GreenThreadObject *)self->object, result);
     fiber_tidy(self, false);
     ways_part((GreenThreadObject *)self->object);
@@ -172,7 +175,7 @@ green_thread_main(struct thread *thread, struct fiber *self)
         fiber_adopt_stack(thread, self, fresh);
         self = fresh;
         thrown = false;
-        Py_DECREF(finished);
+        drop_of_another(thread, finished);
     }
     struct fiber *next = successor_of(hub, self);
     if (unlikely(next == NULL))

@@ -14,19 +14,18 @@ home_new(struct thread *thread)
 {
     thread->making_hub = true;
     PyObject *object = PyObject_CallNoArgs(core.hub_class);
-    thread->making_hub = false;
     if (object != NULL && !PyObject_TypeCheck(object, &Hub_Type)) {
         PyErr_Format(PyExc_TypeError, "the hub class must make a Hub, not %s", Py_TYPE(object)->tp_name);
         Py_CLEAR(object);
     }
-    if (object == NULL)
-        return NULL;
     GreenletObject *home = (GreenletObject *)object;
-    Py_XSETREF(home->fiber->parent, (GreenletObject *)Py_NewRef((PyObject *)thread->main->object));
+    if (home != NULL)
+        Py_XSETREF(home->fiber->parent, (GreenletObject *)Py_NewRef((PyObject *)thread->main->object));
     /* at once: a parked stack is no place to look up attributes */
-    PyObject *run = PyObject_GetAttr(object, core.str_run);
-    if (run == NULL || fiber_start(thread, home->fiber, run) < 0)
+    PyObject *run = home != NULL ? PyObject_GetAttr(object, core.str_run) : NULL;
+    if (home != NULL && (run == NULL || fiber_start(thread, home->fiber, run) < 0))
         Py_CLEAR(home);
+    thread->making_hub = false;
     return home;
 }
 
@@ -66,6 +65,8 @@ hub_make(struct thread *thread)
     }
     if (first_hub() < 0)
         return NULL;
+    if (thread->hub != NULL)         /* code that ran there has asked for it */
+        return thread->hub;
     cxx_exceptions_look_for();
     struct hub *hub = calloc(1, sizeof *hub);
     ring_entry *entries = malloc(64 * sizeof *entries);

@@ -249,8 +249,17 @@ void hub_put_back(struct hub *hub, struct fiber *fiber);
 /* The same, but only one that has not started and comes next; else NULL. */
 struct fiber *hub_next_fresh(struct hub *hub);
 
-/* Whoever arrives drops the reference to the green thread that finished just before. */
+/* Whoever arrives drops the reference to the green thread that finished just before. Its destructors may wait, and be
+   struck by what is meant for the one that runs them: that is raised there, and kept. */
 void drop_finished(struct thread *thread);
+void drop_of_another(struct thread *thread, GreenletObject *object);
+
+/* What was kept, for the current fiber to raise now; others that came are raised at its next waits. New reference, or
+   NULL: nothing. */
+PyObject *hub_take_struck(struct hub *hub);
+
+/* Has `exception` raised in the current fiber at its next wait; a Timeout only if that is not cancelled before. */
+void hub_put_off(struct hub *hub, PyObject *exception);
 
 /* ---- poll.c ---- */
 void hub_poll(struct hub *hub, bool may_sleep);

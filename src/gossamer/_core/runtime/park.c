@@ -217,13 +217,62 @@ hub_next_fresh(struct hub *hub)
 /* ---- into waiting ---- */
 
 void
+drop_of_another(struct thread *thread, GreenletObject *object)
+{
+    struct fiber *self = thread->current;
+    bool before = self->drops_another;
+    self->drops_another = true;
+    Py_DECREF(object);
+    self->drops_another = before;
+}
+
+void
 drop_finished(struct thread *thread)
 {
     GreenletObject *finished = thread->finished;
     if (unlikely(finished != NULL)) {
         thread->finished = NULL;
-        Py_DECREF(finished);
+        drop_of_another(thread, finished);
     }
+}
+
+/* The pending exception is about to be raised in a destructor of what another left: that may do with it as it likes,
+   but whoever runs the destructor is struck too. */
+static __attribute__((noinline, cold)) void
+keep_struck(struct fiber *self)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    if (self->struck == NULL)
+        self->struck = PyList_New(0);
+    if (self->struck == NULL || PyList_Append(self->struck, exception) < 0)
+        PyErr_WriteUnraisable((PyObject *)self->object);
+    PyErr_SetRaisedException(exception);
+}
+
+void
+hub_put_off(struct hub *hub, PyObject *exception)
+{
+    GreenletObject *greenlet = hub->thread->current->object;
+    int result = timeout_put_off(exception);
+    if (result == 0)
+        result = green_thread_throw_later(hub, greenlet, exception);
+    if (result < 0)
+        PyErr_WriteUnraisable((PyObject *)greenlet);
+}
+
+PyObject *
+hub_take_struck(struct hub *hub)
+{
+    struct fiber *self = hub->thread->current;
+    PyObject *struck = self->struck;
+    if (likely(struck == NULL) || self->drops_another)
+        return NULL;
+    self->struck = NULL;
+    PyObject *first = Py_NewRef(PyList_GET_ITEM(struck, 0));
+    for (Py_ssize_t i = 1; i < PyList_GET_SIZE(struck); i++)
+        hub_put_off(hub, PyList_GET_ITEM(struck, i));
+    Py_DECREF(struck);
+    return first;
 }
 
 /* How a wait ended, taken out of the fiber before any other code can run on its stack and wait there. */
@@ -248,10 +297,27 @@ cancel_wait(struct hub *hub, struct fiber *self)
 }
 
 static int
-raise_taken(PyObject *exception)
+raise_taken(struct fiber *self, PyObject *exception)
 {
     PyErr_SetRaisedException(exception);
+    if (unlikely(self->drops_another))
+        keep_struck(self);
     return -1;
+}
+
+/* What struck while the destructors of the one that finished before ran strikes now. */
+static __attribute__((noinline, cold)) void
+ending_struck(struct hub *hub, struct ending *ending)
+{
+    PyObject *struck = hub_take_struck(hub);
+    if (struck == NULL)
+        return;
+    if (ending->interrupt == NULL) {
+        ending->interrupt = struck;
+        return;
+    }
+    hub_put_off(hub, struck);
+    Py_DECREF(struck);
 }
 
 /* The current fiber's wait ends with MemoryError, and it goes on at once. */
@@ -300,11 +366,15 @@ give_way(struct hub *hub)
         if (unlikely(thread->tracer != NULL) && thread->left != self->object && trace_hand_off(thread) < 0)
             ending.explicit_switch = true;
         drop_finished(thread);
+        if (unlikely(self->struck != NULL))
+            ending_struck(hub, &ending);
         return ending;
     }
     cancel_wait(hub, self);
     ending.explicit_switch = true;
     ending.value = arrive(thread);
+    if (unlikely(self->drops_another) && ending.value == NULL)
+        keep_struck(self);
     return ending;
 }
 
@@ -313,7 +383,8 @@ hub_park(struct hub *hub)
 {
     struct ending ending = give_way(hub);
     if (likely(!ending.explicit_switch))
-        return likely(ending.interrupt == NULL) ? ending.outcome : raise_taken(ending.interrupt);
+        return likely(ending.interrupt == NULL) ? ending.outcome
+                                                : raise_taken(hub->thread->current, ending.interrupt);
     Py_XDECREF(ending.interrupt);
     if (ending.value != NULL) {
         PyErr_Format(core.invalid_switch_error,
@@ -334,7 +405,7 @@ hub_park_for_value(struct hub *hub)
     }
     if (ending.interrupt == NULL)
         Py_RETURN_NONE;
-    raise_taken(ending.interrupt);
+    raise_taken(hub->thread->current, ending.interrupt);
     return NULL;
 }
 

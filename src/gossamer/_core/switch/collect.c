@@ -43,7 +43,7 @@ greenlet_reuse(void)
     core.free_greenlets = fiber->next;
     core.free_greenlet_count--;
     fiber->state = FRESH;
-    fiber->entered = fiber->is_main = false;
+    fiber->entered = fiber->is_main = fiber->drops_another = false;
     fiber->pins = 0;
     fiber->wait = (struct wait){0};
     fiber->thread = NULL;
@@ -107,6 +107,7 @@ Greenlet_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(fiber->run);
     Py_VISIT(fiber->args);
     Py_VISIT(fiber->kwargs);
+    Py_VISIT(fiber->struck);
     Py_VISIT(fiber->wait.interrupt);
     if (is_parked(fiber))
         return parked_traverse(fiber, visit, arg);
@@ -316,6 +317,7 @@ greenlet_free(GreenletObject *object)
         Py_CLEAR(fiber->kwargs);
         Py_CLEAR(fiber->parent);
         Py_CLEAR(fiber->python.context);
+        Py_CLEAR(fiber->struck);
         Py_CLEAR(fiber->wait.interrupt);
         if (type == &Greenlet_Type && core.free_greenlet_count < FREE_GREENLETS_KEPT) {
             greenlet_keep(object);

@@ -70,9 +70,11 @@ struct fiber {
     bool refuses_to_die;             /* survived GreenletExit: kept alive by an extra reference */
     uint16_t pins;                   /* > 0: its slice is never copied out (pin.c) */
     bool is_green;                   /* of a GreenThreadObject: its end is the hub's business */
+    bool drops_another;              /* runs destructors of what another has left: park.c */
     PythonState python;
     GreenletObject *parent;
     PyObject *run, *args, *kwargs;
+    PyObject *struck;                /* list of interrupts that ended waits of such destructors; or NULL */
     PyObject *const *call_end;       /* end of the arguments while in switch(); for the collector */
     struct copied_slice *copy;
     _PyStackChunk *root_chunk;
@@ -143,6 +145,7 @@ struct core {
     Py_ssize_t copied_out;
     Py_ssize_t leaked;
     struct parking_lot lot;
+    struct put_off *put_off;         /* interrupts: import_lock.c */
     Py_ssize_t promises, pool_threads;  /* promise.c */
     bool green_threads_own_locals;   /* thread locals belong to the green thread: own_state.c */
     uint64_t own_states;             /* a count: 0 while none was ever moved; see own_state.c */

@@ -26,6 +26,12 @@ arrive_by_hand_off(struct thread *thread)
 {
     int traced = thread->tracer != NULL ? trace_hand_off(thread) : 0;
     drop_finished(thread);
+    if (unlikely(thread->current->struck != NULL) && thread->hub != NULL) {
+        PyObject *struck = hub_take_struck(thread->hub);
+        if (struck != NULL)
+            hub_put_off(thread->hub, struck);
+        Py_XDECREF(struck);
+    }
     return traced == 0 ? Py_NewRef(core.empty_tuple) : NULL;
 }
 
