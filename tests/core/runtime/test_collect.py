@@ -16,6 +16,7 @@ from gossamer._core import (
     spawn,
 )
 from tests.support.children import output_of
+from tests.support.free_threading import IS_FREE_THREADED
 from tests.support.runtime import PRELUDE, in_thread, joined, turns, until
 
 
@@ -56,7 +57,8 @@ def test_a_greenlet_that_another_thread_collects_is_ended_by_the_hub_of_its_own(
         it.switch()
     del it
     in_thread(crowd.clear)
-    assert threads == []
+    if not IS_FREE_THREADED:  # those builds hand it to its own thread by themselves
+        assert threads == []
     until(lambda: len(threads) == 3)
     assert threads == [threading.get_native_id()] * 3
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.children import ROOT, output_of
+from tests.support.free_threading import IS_FREE_THREADED
 from tests.support.sanitizers import IS_SANITIZED
 
 # One greenlet is parked, and one runs: it says so and then stays in `the_running_one`, in C code that does not wait.
@@ -58,6 +59,7 @@ def seen_by(command: list[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.skipif(IS_FREE_THREADED, reason="py-spy does not know free-threaded builds")
 def test_py_spy_shows_the_running_greenlet_from_its_first_frame_on(busy: int) -> None:
     py_spy = Path(sysconfig.get_path("scripts")) / "py-spy"
     if not py_spy.exists():
