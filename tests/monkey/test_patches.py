@@ -108,6 +108,19 @@ thread.join()
     assert "<string>:7:" in ended.err
 
 
+def test_threads_of_pools_are_neither_counted_nor_warned_of() -> None:
+    ended = run_child("""
+import _thread
+import gossamer
+from gossamer import monkey
+assert gossamer.get_hub().threadpool.apply(int) == 0
+print(gossamer.get_hub().threadpool.size, _thread._count())
+monkey.patch_all()
+print(_thread._count())
+""")
+    assert (ended.status, ended.out, ended.err) == (0, "1 0\n0\n", ""), ended.describe()
+
+
 def test_locks_queues_and_sockets_are_shared_with_native_threads_that_run_already() -> None:
     out = output_of("""
 import queue, socket, threading, warnings

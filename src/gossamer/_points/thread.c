@@ -420,14 +420,17 @@ native_thread_count(void)
     return result;
 }
 
+/* Threads of pools are nobody's but ours: a program that waits until its threads are gone does not know of them. */
 static PyObject *
 point_count(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
     Py_ssize_t native = native_thread_count();
     if (native < 0)
         return NULL;
-    bool counts = thread_points[COUNT].on && started_by_identity != NULL;
-    return PyLong_FromSsize_t(native + (counts ? PyDict_GET_SIZE(started_by_identity) : 0));
+    Py_ssize_t count = native > core.pool_threads ? native - core.pool_threads : 0;
+    if (thread_points[COUNT].on && started_by_identity != NULL)
+        count += PyDict_GET_SIZE(started_by_identity);
+    return PyLong_FromSsize_t(count);
 }
 
 static PyObject *

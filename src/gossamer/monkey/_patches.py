@@ -9,6 +9,7 @@ Facts that this rests on:
 # gevent has arguments that mean nothing here:
 # ruff: noqa: ARG001
 
+import _thread
 import sys as _sys
 import warnings
 from importlib import import_module
@@ -220,7 +221,7 @@ def _leave_out(name: str) -> None:
 
 def _warn_of_native_threads() -> None:
     """Say which threads of this process patching does not reach."""
-    count: int = _core.original("_thread", None, "_count")()
+    count = _thread._count()  # without those of pools
     threading = _sys.modules.get("threading")
     if count == 0 or threading is None:
         return
