@@ -216,6 +216,16 @@ def test_the_suite_gets_the_arguments_after_two_dashes_and_the_variables_of_its_
     assert "GOSSAMER_TEST_GC_THRESHOLD=1\n" in log
 
 
+def test_an_environment_has_the_groups_that_can_be_installed_for_its_interpreter(machine: Machine) -> None:
+    free_threaded = machine.add(machine.elsewhere / "python3.13t", "3.13.1", free_threaded=True)
+    later = machine.add(machine.elsewhere / "python3.14t", "3.14.1", free_threaded=True)
+    for python in free_threaded, later:
+        assert matrix.main(["--python", str(python), "--mode", "plain"]) == 0
+    log = machine.log.read_text()
+    assert "3.13.1t --group=test\n" in log
+    assert "3.14.1t --group=test --group=certificates\n" in log
+
+
 def test_sanitizers_are_built_apart_and_preloaded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     # Any library does: the stand-ins are not to be run under AddressSanitizer.
     monkeypatch.setattr(matrix, "sanitizer_library", lambda prefix: "")
