@@ -8,7 +8,7 @@ import pytest
 from tests.http.serving import Answer, Serving, answers, read_all, serving
 
 APPLICATIONS = """
-import io, os, tempfile, time
+import bz2, gzip, io, os, tempfile, time
 
 closed = []
 kept = []
@@ -130,6 +130,22 @@ def part_of_a_file(environ, start_response):
 def not_a_file(environ, start_response):
     start(start_response)
     return environ['wsgi.file_wrapper'](io.BytesIO(big))
+def compressed_file(environ, start_response):
+    start(start_response)
+    with gzip.open(file.name + '.gz', 'wb') as writing:
+        writing.write(big)
+    return environ['wsgi.file_wrapper'](gzip.open(file.name + '.gz'))
+def bz2_file(environ, start_response):
+    start(start_response)
+    with bz2.open(file.name + '.bz2', 'wb') as writing:
+        writing.write(big)
+    return environ['wsgi.file_wrapper'](bz2.open(file.name + '.bz2'))
+def temporary_file(environ, start_response):
+    start(start_response)
+    made = tempfile.NamedTemporaryFile()
+    made.write(big)
+    made.seek(0)
+    return environ['wsgi.file_wrapper'](made)
 def closed_wrapper(environ, start_response):
     start(start_response)
     class Closed(io.FileIO):
@@ -344,6 +360,7 @@ WHOLE = {
     "declared": b"hello",
     "written_declared": b"hello!",
     "whole_file": BIG,
+    "temporary_file": BIG,
     "part_of_a_file": BIG[5:12],
 }
 OPEN_ENDED = {
@@ -352,6 +369,8 @@ OPEN_ENDED = {
     "generated_large": BIG * 4,
     "written": b"hello!",
     "not_a_file": BIG,
+    "compressed_file": BIG,
+    "bz2_file": BIG,
     "closing": b"hello",
     "pipe": b"through a pipe",
 }

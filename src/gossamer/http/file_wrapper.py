@@ -1,9 +1,13 @@
 """`wsgi.file_wrapper`: a file as the result of an application, sent by sendfile(2) where that can be done."""
 
+import io
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from typing import Any, Protocol
+
+_PLAIN = (io.BufferedReader, io.BufferedRandom, io.FileIO)
 
 
 class Readable(Protocol):
@@ -33,16 +37,19 @@ class FileWrapper:
 def region_of(file: Any) -> tuple[int, int, int] | None:
     """What sendfile(2) has to be told to send the rest of a file: descriptor, offset and size in bytes.
 
-    None if it is no regular file, or only looks like one.
+    None if it is no regular file, or only looks like one: what reads in its own way, such as gzip's, may have the
+    descriptor of a file with other bytes.
     """
+    file = getattr(file, "file", file) if type(file) is tempfile._TemporaryFileWrapper else file
+    if type(getattr(file, "raw", file)) is not io.FileIO or type(file) not in _PLAIN:
+        return None
     try:
         descriptor = file.fileno()
         offset = file.tell()
         status = os.fstat(descriptor)
-    except (AttributeError, OSError, TypeError, ValueError):
+    except (OSError, ValueError):
         return None
-    is_binary = isinstance(getattr(file, "mode", "rb"), int) or "b" in getattr(file, "mode", "rb")
-    if not is_binary or not stat.S_ISREG(status.st_mode) or not isinstance(offset, int):
+    if not stat.S_ISREG(status.st_mode):
         return None
     return descriptor, offset, max(status.st_size - offset, 0)
 
