@@ -126,11 +126,10 @@ def test_native_and_green_writers_do_not_mix_their_bytes(pair: Pair) -> None:
 
 TWO_READERS = """
 import sys, time
-from pathlib import Path
 from gossamer._core import get_hub, sleep, spawn
-from tests.support.certificates import make_certificates, tls_pair
+from tests.support.certificates import Certificates, tls_pair
 from tests.support.runtime import beside, joined
-certificates = make_certificates(Path(sys.argv[1]))
+certificates = Certificates(*sys.argv[1:3])
 get_hub()
 for timeout in None, 30.0:
     for natives_first in True, False:
@@ -159,8 +158,8 @@ print('done')
 """
 
 
-def test_native_and_green_threads_may_read_one_connection(tmp_path: Path) -> None:
-    assert output_of(TWO_READERS, str(tmp_path)) == "done\n"
+def test_native_and_green_threads_may_read_one_connection(certificates: Certificates) -> None:
+    assert output_of(TWO_READERS, certificates.authority, certificates.server) == "done\n"
 
 
 @pytest.mark.parametrize("native_first", [True, False])
