@@ -14,7 +14,9 @@ import pytest
 from gossamer.http import Limits
 from tests.http.serving import Serving, answers, read_all, read_until, serving
 from tests.support.certificates import make_certificates
+from tests.support.children import output_of
 from tests.support.memory import least_growth
+from tests.support.runtime import PRELUDE
 from tests.support.sanitizers import measures_memory
 from tests.support.scale import patience, scaled
 from tests.support.waiting import eventually
@@ -191,6 +193,35 @@ def test_a_response_arrives_although_the_client_sends_more_than_is_read() -> Non
         for _ in range(20):
             (answer,) = answers(server.ask(more, *[more] * 50))
             assert answer.body == b"b" * 10
+
+
+def test_the_limits_hold_for_a_connection_that_comes_as_the_last_one_is_forgotten() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+from gossamer.http import Limits
+from gossamer.http.server import Server
+
+listener = socket.create_server(('127.0.0.1', 0))
+server = Server(print, [listener], limits=Limits(head_time=0.04, idle=0.04, stall=0.04))
+spawn(server.serve_forever)
+turns()
+for _ in range(5):
+    socket.create_connection(listener.getsockname()).close()
+    until(lambda: server.stats()['connections'] == 0)
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.connect_ex(listener.getsockname())
+        block(0.02)  # it is to be accepted, and it is time to look whether there are any
+        turns(1)
+        client.settimeout(patience(30))
+        client.send(b'GET')
+        while client.recv(1000):
+            pass
+print('ended')
+"""
+    )
+    assert out == "ended\n"
 
 
 def test_an_idle_connection_is_closed_after_its_time() -> None:

@@ -64,6 +64,7 @@ class Connections(Service):
         }
         self._last = WaitQueue("the last connection's end")
         self._sweeping: GreenThread | None = None
+        self._accepted_lately = False
         self._begun = time.monotonic()
         self._sampled = (self._begun, 0)
         self._rate = 0.0
@@ -85,6 +86,7 @@ class Connections(Service):
                 with contextlib.suppress(OSError):  # the client may be gone
                     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.settimeout(None)
+            self._accepted_lately = True
             if self._sweeping is None:
                 self._sweeping = _core.spawn(self._sweep)
             return Connection(self, client, template, host, port, tls or None).serve
@@ -168,7 +170,9 @@ class Connections(Service):
         interval = min(max(shortest / 4, 0.01), 1.0)
         try:
             _core.sleep(interval)
-            while self.open_connections:
+            # one that has been accepted counts as open only when its green thread has had a turn
+            while self.open_connections or self._accepted_lately:
+                self._accepted_lately = False
                 self.sweep()
                 self._sample(time.monotonic())
                 _core.sleep(interval)
