@@ -99,6 +99,19 @@ def test_accept_of_a_listener_that_does_not_wait_for_ever(listener: socket.socke
         listener.accept()[0].close()
 
 
+def test_an_accept_with_a_timeout_waits_in_green_though_a_duplicate_blocks(listener: socket.socket) -> None:
+    listener.settimeout(60)
+    accepted: list[socket.socket] = []
+    with listener.dup() as duplicate:
+        duplicate.settimeout(None)
+        acceptor = spawn(lambda: accepted.append(listener.accept()[0]))
+        turns()
+        with socket.create_connection(listener.getsockname()):
+            until(acceptor.ready)
+            accepted.pop().close()
+        assert os.get_blocking(listener.fileno())
+
+
 def test_settimeout_between_two_accepts_changes_nothing(listener: socket.socket) -> None:
     for timeout in (None, 30, None, None, 30):
         listener.settimeout(timeout)

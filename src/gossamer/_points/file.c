@@ -200,10 +200,10 @@ file_read(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *nam
     const struct point *point = &file_points[READ];
     struct hub *hub = point_hub(point);
     bool to_the_end = count == 0 || (count == 1 && args[0] == Py_None);
-    bool understood = names == NULL && (to_the_end || (count == 1 && PyLong_CheckExact(args[0])));
+    bool understood = names == NULL && (to_the_end || (count == 1 && PyIndex_Check(args[0])));
     if (!understood || stream_of(hub, self, READING) < 0)
         return point_original(point, self, args, count, names);
-    Py_ssize_t length = to_the_end ? -1 : PyLong_AsSsize_t(args[0]);
+    Py_ssize_t length = to_the_end ? -1 : PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
     if (length == -1 && PyErr_Occurred()) {
         PyErr_Clear();
         return point_original(point, self, args, count, names);

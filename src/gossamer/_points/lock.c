@@ -11,8 +11,6 @@
 #include "import_lock.h"
 #include "locks.h"
 
-#include <math.h>
-
 static PyObject *point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_release(PyObject *self, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_reinit(PyObject *self, PyObject *ignored);
@@ -69,18 +67,6 @@ lock_probe(void)
     return fits;
 }
 
-/* 1: understood; 0: for the original to refuse, which it does before it blocks. */
-static int
-seconds_from(PyObject *argument, double *seconds)
-{
-    *seconds = PyFloat_AsDouble(argument);
-    if (*seconds == -1.0 && PyErr_Occurred()) {
-        PyErr_Clear();
-        return 0;
-    }
-    return *seconds == -1.0 || (*seconds >= 0 && *seconds <= PY_TIMEOUT_MAX / 1e6);
-}
-
 int
 acquire_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool *blocking, int64_t *deadline)
 {
@@ -110,9 +96,9 @@ acquire_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool
         PyErr_Clear();
         return 0;
     }
-    double seconds = -1;
-    if (values[1] != NULL && !seconds_from(values[1], &seconds))
-        return 0;
+    double seconds = values[1] != NULL ? seconds_from(values[1]) : -1;
+    if (!(seconds == -1 || (seconds >= 0 && seconds <= PY_TIMEOUT_MAX / 1e6)))
+        return 0;                    /* the original refuses it before it blocks */
     *blocking = truth;
     if (!truth && seconds != -1)
         return 0;

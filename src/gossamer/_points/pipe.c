@@ -11,7 +11,7 @@
      of it was written is the next call's, and an interrupt the next wait's (point_put_off).
    - On a descriptor with O_NONBLOCK nobody waits: the original says BlockingIOError.
    - What is written to a terminal may block once it accepts anything: it cannot be asked how much.
-   - Calls for no bytes at all, and arguments of unusual types, go to the original.
+   - Calls for no bytes at all, and arguments that are none, go to the original.
 
    Files (open(), sys.stdout) are file.c's, which moves bytes by what is here. */
 #include "pipe.h"
@@ -49,15 +49,6 @@ struct point pipe_points[] = {
 
 /* ---- descriptors ---- */
 
-/* The value of an ordinary int, -1 for anything else and what is out of range. */
-static int
-int_from(PyObject *argument)
-{
-    int overflow;
-    long number = PyLong_CheckExact(argument) ? PyLong_AsLongAndOverflow(argument, &overflow) : -1;
-    return number >= 0 && number <= INT_MAX ? (int)number : -1;
-}
-
 bool
 is_storage(int descriptor)
 {
@@ -73,7 +64,7 @@ is_storage(int descriptor)
 static int
 stream_from(struct hub *hub, PyObject *argument)
 {
-    int descriptor = hub != NULL ? int_from(argument) : -1;
+    int descriptor = hub != NULL ? natural_from(argument) : -1;
     return descriptor >= 0 && !is_storage(descriptor) ? descriptor : -1;
 }
 
@@ -200,7 +191,7 @@ static PyObject *
 point_read(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     struct hub *hub = point_hub(&pipe_points[READ]);
-    int length = hub != NULL && count == 2 ? int_from(args[1]) : -1, descriptor = -1;
+    int length = hub != NULL && count == 2 ? natural_from(args[1]) : -1, descriptor = -1;
     if (length > 0 && length <= TOO_MUCH && stream_in_turn(hub, args[0], &descriptor) < 0)
         return NULL;
     if (descriptor < 0)

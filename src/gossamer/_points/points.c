@@ -2,6 +2,7 @@
 #include "points.h"
 
 #include <pythread.h>
+#include <limits.h>
 #include <string.h>
 
 static struct point *const tables[] = {
@@ -28,6 +29,48 @@ point_original(const struct point *point, PyObject *self, PyObject *const *args,
     if (all != few)
         PyMem_Free(all);
     return result;
+}
+
+PyObject *
+number_from(PyObject *argument)
+{
+    if (PyFloat_Check(argument) || PyLong_Check(argument))
+        return Py_NewRef(argument);
+    PyObject *number = NULL;
+    if (PyIndex_Check(argument))
+        number = PyNumber_Index(argument);
+#if PY_VERSION_HEX >= 0x030f0000
+    else
+        number = PyFloat_FromDouble(PyFloat_AsDouble(argument));
+#endif
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        Py_CLEAR(number);
+    }
+    return number;
+}
+
+double
+seconds_from(PyObject *argument)
+{
+    PyObject *number = number_from(argument);
+    double seconds = number != NULL ? PyFloat_AsDouble(number) : Py_NAN;
+    Py_XDECREF(number);
+    if (seconds == -1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return Py_NAN;
+    }
+    return seconds;
+}
+
+int
+natural_from(PyObject *argument)
+{
+    int overflow;
+    PyObject *number = PyLong_Check(argument) || PyIndex_Check(argument) ? number_from(argument) : NULL;
+    long value = number != NULL ? PyLong_AsLongAndOverflow(number, &overflow) : -1;
+    Py_XDECREF(number);
+    return value >= 0 && value <= INT_MAX ? (int)value : -1;
 }
 
 unsigned long

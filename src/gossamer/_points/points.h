@@ -82,6 +82,17 @@ point_original_noargs(const struct point *point, PyObject *self)
     return point_original(point, self, NULL, 0, NULL);
 }
 
+/* The number that an argument counts as: an int or a float is one itself, anything else is asked for its __index__(),
+   as the interpreter does (NumPy's integers are such), from 3.15 on for its __float__() too. New reference; NULL, without
+   an exception, for what the original has to refuse. */
+PyObject *number_from(PyObject *argument);
+
+/* The same as seconds, or NAN. */
+double seconds_from(PyObject *argument);
+
+/* The same as an int of 0 and more, such as descriptors and flags; -1, without an exception, for all else. */
+int natural_from(PyObject *argument);
+
 /* A thread's identity as locks and get_ident() see it: a green thread's own, else the OS thread's. A raw
    greenlet shares that of the green thread, or thread, whose descendant it is. */
 unsigned long current_identity(void);

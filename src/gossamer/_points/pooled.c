@@ -93,15 +93,6 @@ argument_from(PyObject *const *args, Py_ssize_t count, PyObject *names, Py_ssize
     return NULL;
 }
 
-/* The value of an ordinary int, -1 without an exception for anything else and what is out of range. */
-static int
-int_from(PyObject *argument)
-{
-    int overflow;
-    long number = PyLong_Check(argument) ? PyLong_AsLongAndOverflow(argument, &overflow) : -1;
-    return number >= 0 && number <= INT_MAX ? (int)number : -1;
-}
-
 /* ---- file locks ---- */
 
 /* Which file it is about. What is no open descriptor has none: all zero. */
@@ -159,7 +150,7 @@ static PyObject *
 lock_file(const struct point *point, PyObject *const *args, Py_ssize_t count, Py_ssize_t most)
 {
     struct hub *hub = point_hub(point);
-    int operation = hub != NULL && count >= 2 && count <= most ? int_from(args[1]) : -1;
+    int operation = hub != NULL && count >= 2 && count <= most ? natural_from(args[1]) : -1;
     bool may_wait = operation >= 0 && !(operation & (LOCK_NB | LOCK_UN)) && (operation & (LOCK_SH | LOCK_EX));
     return may_wait ? lock_patiently(hub, point, args, count, operation | LOCK_NB)
                     : point_original(point, NULL, args, count, NULL);
@@ -182,7 +173,7 @@ point_fcntl(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count
 {
     const struct point *point = &pooled_points[FCNTL];
     struct hub *hub = point_hub(point);
-    int command = hub != NULL && (count == 2 || count == 3) ? int_from(args[1]) : -1;
+    int command = hub != NULL && (count == 2 || count == 3) ? natural_from(args[1]) : -1;
     if (command == F_SETLKW)
         return lock_patiently(hub, point, args, count, F_SETLK);
     if (command == F_OFD_SETLKW)
@@ -196,7 +187,7 @@ point_os_lockf(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t co
 {
     const struct point *point = &pooled_points[OS_LOCKF];
     struct hub *hub = point_hub(point);
-    if (hub != NULL && count == 3 && int_from(args[1]) == F_LOCK)
+    if (hub != NULL && count == 3 && natural_from(args[1]) == F_LOCK)
         return lock_patiently(hub, point, args, count, F_TLOCK);
     return point_original(point, NULL, args, count, NULL);
 }
@@ -228,10 +219,10 @@ point_os_open(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObjec
     struct hub *hub = point_hub(point);
     PyObject *path = hub != NULL ? argument_from(args, count, names, 0, "path") : NULL;
     PyObject *given = path != NULL ? argument_from(args, count, names, 1, "flags") : NULL;
-    int flags = given != NULL ? int_from(given) : -1;
+    int flags = given != NULL ? natural_from(given) : -1;
     bool may_wait = flags >= 0 && (flags & O_ACCMODE) != O_RDWR && !(flags & (O_NONBLOCK | O_PATH));
     PyObject *folder = may_wait ? argument_from(args, count, names, 3, "dir_fd") : NULL;
-    int directory = folder != NULL && folder != Py_None ? int_from(folder) : AT_FDCWD;
+    int directory = folder != NULL && folder != Py_None ? natural_from(folder) : AT_FDCWD;
     if (!may_wait || !is_fifo(path, directory))
         return point_original(point, module, args, count, names);
     return call_helper("gossamer._sync.native_call", "open_in_own_thread", point, args, count, names);

@@ -86,27 +86,6 @@ int_to_nanoseconds(PyObject *value, int64_t unit, int64_t *nanoseconds)
     return overflow == 0 && !__builtin_mul_overflow(number, unit, nanoseconds);
 }
 
-/* The number that a timeout is: `timeout` itself, or what it makes of itself. New reference, or NULL without
-   an exception. */
-static PyObject *
-number_from(PyObject *timeout)
-{
-    PyObject *number = NULL;
-    if (PyFloat_Check(timeout) || PyLong_Check(timeout))
-        return Py_NewRef(timeout);
-    if (PyIndex_Check(timeout))
-        number = PyNumber_Index(timeout);
-#if PY_VERSION_HEX >= 0x030f0000
-    else
-        number = PyFloat_FromDouble(PyFloat_AsDouble(timeout));
-#endif
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        Py_CLEAR(number);
-    }
-    return number;
-}
-
 /* For how many nanoseconds a call may wait, INT64_MAX for ever. 0: the original is called as it is, since
    it does not wait or has to refuse the timeout. */
 static int64_t

@@ -234,27 +234,13 @@ point_sigwait(PyObject *module, PyObject *set)
     return number;
 }
 
-/* Seconds that the original accepts; -1 for what it has to judge. */
-static double
-seconds_from(PyObject *timeout)
-{
-    double seconds = -1;
-    if (PyFloat_Check(timeout))
-        seconds = PyFloat_AS_DOUBLE(timeout);
-    else if (PyLong_Check(timeout))
-        seconds = PyLong_AsDouble(timeout);
-    if (PyErr_Occurred())
-        PyErr_Clear();
-    return seconds >= 0 && seconds < 9e9 ? seconds : -1;
-}
-
 static PyObject *
 point_sigtimedwait(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     const struct point *point = &signal_points[SIGTIMEDWAIT];
     struct hub *hub = point_hub(point);
     double seconds = hub != NULL && count == 2 ? seconds_from(args[1]) : -1;
-    PyObject *signals = seconds > 0 ? signals_from(hub, args[0]) : NULL;
+    PyObject *signals = seconds > 0 && seconds < 9e9 ? signals_from(hub, args[0]) : NULL;
     if (signals == NULL)
         return point_original(point, module, args, count, NULL);
     PyObject *answer = wait_for_any(hub, signals, deadline_after(seconds));

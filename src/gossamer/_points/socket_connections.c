@@ -3,7 +3,8 @@
    - A listening socket gets O_NONBLOCK when a green thread first accepts on it, and keeps it: other hubs
      and processes may accept on the same file, and must not find it blocking again in mid-call. Its flags
      are looked at each time, since settimeout(None) takes O_NONBLOCK off.
-   - connect() and sendfile() give a blocking descriptor O_NONBLOCK for the one system call.
+   - connect() and sendfile() give a blocking descriptor O_NONBLOCK for the one system call. So does accept() on a
+     socket with a timeout: it had the flag, but who has a duplicate of it may have taken that off.
    - Once under way, a connection is established or refused without us. That it is writable says so, and
      SO_ERROR says which. */
 #include "socket.h"
@@ -33,10 +34,15 @@ static PyObject *
 accept_once(PyObject *self)
 {
     const SocketObject *socket = (SocketObject *)self;
-    bool changed;
-    if (socket->timeout < 0 && make_nonblocking(socket->descriptor, &changed) < 0 && PyErr_Occurred())
+    int descriptor = socket->descriptor;
+    bool changed, keeps = socket->timeout < 0;
+    int flags = make_nonblocking(descriptor, &changed);
+    if (flags < 0 && PyErr_Occurred())
         return NULL;
-    return call_at_once(&socket_points[ACCEPT], self, NULL, 0);
+    PyObject *result = call_at_once(&socket_points[ACCEPT], self, NULL, 0);
+    if (changed && !keeps && socket->descriptor == descriptor)
+        fcntl(descriptor, F_SETFL, flags);
+    return result;
 }
 
 /* The number that was accepted is new: whoever still waits for it waits for another file. */
@@ -92,9 +98,10 @@ static PyObject *
 connect_once(enum socket_point which, PyObject *self, PyObject *address)
 {
     const SocketObject *socket = (SocketObject *)self;
-    int descriptor = socket->descriptor, flags = -1;
-    bool changed = false;
-    if (socket->timeout < 0 && (flags = make_nonblocking(descriptor, &changed)) < 0 && PyErr_Occurred())
+    int descriptor = socket->descriptor;
+    bool changed;
+    int flags = make_nonblocking(descriptor, &changed);
+    if (flags < 0 && PyErr_Occurred())
         return NULL;
     PyObject *result = call_at_once(&socket_points[which], self, &address, 1);
     if (changed && socket->descriptor == descriptor) {

@@ -120,11 +120,7 @@ descriptor_from(PyObject *const *args, Py_ssize_t count, PyObject *names, Py_ssi
     for (Py_ssize_t i = 0; argument == NULL && names != NULL && i < PyTuple_GET_SIZE(names); i++)
         if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), name) == 0)
             argument = args[count + i];
-    if (argument == NULL || !PyLong_Check(argument))
-        return -1;
-    int overflow;
-    long value = PyLong_AsLongAndOverflow(argument, &overflow);
-    return overflow == 0 && value >= 0 && value <= INT_MAX ? (int)value : -1;
+    return argument != NULL ? natural_from(argument) : -1;
 }
 
 /* Whether it is what a hub sleeps on, or is woken by. */

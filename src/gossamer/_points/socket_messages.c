@@ -66,11 +66,11 @@ patient_flags(struct call *call, PyObject *given)
 {
     if (given == NULL)
         return PyLong_FromLong(MSG_DONTWAIT);
-    if (!PyLong_Check(given))
-        return Py_NewRef(given);
-    int overflow;
-    long flags = PyLong_AsLongAndOverflow(given, &overflow);
-    if (overflow != 0 || flags < INT_MIN || flags > INT_MAX)
+    PyObject *number = PyLong_Check(given) || PyIndex_Check(given) ? number_from(given) : NULL;
+    int overflow = 0;
+    long flags = number != NULL ? PyLong_AsLongAndOverflow(number, &overflow) : 0;
+    Py_XDECREF(number);
+    if (number == NULL || overflow != 0 || flags < INT_MIN || flags > INT_MAX)
         return Py_NewRef(given);
     call->flags = (int)flags;
     return PyLong_FromLong(flags | MSG_DONTWAIT);

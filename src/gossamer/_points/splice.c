@@ -61,8 +61,7 @@ arguments_from(PyObject *const *args, Py_ssize_t count, PyObject *names, PyObjec
 static PyObject *
 patient_flags(PyObject *given)
 {
-    int overflow = 0;
-    long flags = given == NULL ? 0 : PyLong_CheckExact(given) ? PyLong_AsLongAndOverflow(given, &overflow) : -1;
+    int flags = given != NULL ? natural_from(given) : 0;
     return flags >= 0 && !(flags & SPLICE_F_NONBLOCK) ? PyLong_FromLong(flags | SPLICE_F_NONBLOCK) : NULL;
 }
 

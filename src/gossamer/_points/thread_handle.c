@@ -206,13 +206,9 @@ deadline_of(PyObject *const *args, Py_ssize_t count, int64_t *deadline)
     *deadline = INT64_MAX;
     if (count == 0 || (count == 1 && args[0] == Py_None))
         return true;
-    if (count > 1 || !(PyFloat_Check(args[0]) || PyLong_Check(args[0])))
+    if (count > 1)
         return false;
-    double seconds = PyFloat_AsDouble(args[0]);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return false;
-    }
+    double seconds = seconds_from(args[0]);
     if (seconds >= 0)
         *deadline = deadline_after(seconds);
     return seconds < 9e9 && seconds > -9e9;

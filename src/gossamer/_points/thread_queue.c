@@ -7,8 +7,6 @@
 #include "threads.h"
 #include "locks.h"
 
-#include <math.h>
-
 /* Whether there is something to get. Returns -1 with an exception set. */
 static int
 has_items(PyObject *queue)
@@ -37,17 +35,26 @@ wait_for_item(struct hub *hub, PyObject *queue, int64_t deadline)
     }
 }
 
-/* The value of the argument called `name`, at `place`; `otherwise` when it is not given. */
-static PyObject *
-argument_of(PyObject *const *args, Py_ssize_t count, PyObject *names, Py_ssize_t place, const char *name,
-            PyObject *otherwise)
+/* Puts what get(block=True, timeout=None) is given in a row. Returns false for what the original has to refuse. */
+static bool
+arguments_of(PyObject *const *args, Py_ssize_t count, PyObject *names, PyObject *row[2])
 {
-    if (place < count)
-        return args[place];
-    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++)
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), name) == 0)
-            return args[count + i];
-    return otherwise;
+    static const char *const known[] = {"block", "timeout"};
+    row[0] = Py_True;
+    row[1] = Py_None;
+    if (count > 2)
+        return false;
+    for (Py_ssize_t i = 0; i < count; i++)
+        row[i] = args[i];
+    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
+        Py_ssize_t place = count;
+        while (place < 2 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), known[place]) != 0)
+            place++;
+        if (place == 2)
+            return false;
+        row[place] = args[count + i];
+    }
+    return true;
 }
 
 /* Returns false for what does not block, or what the original has to judge. */
@@ -55,14 +62,15 @@ static bool
 will_wait(PyObject *block, PyObject *timeout, int64_t *deadline)
 {
     *deadline = INT64_MAX;
-    if (block != Py_True)
+    int truth = PyObject_IsTrue(block);
+    if (truth < 0)
+        PyErr_Clear();
+    if (truth <= 0)
         return false;
     if (timeout == Py_None)
         return true;
-    double seconds = PyFloat_Check(timeout) || PyLong_Check(timeout) ? PyFloat_AsDouble(timeout) : -1;
-    if (seconds == -1 && PyErr_Occurred())
-        PyErr_Clear();
-    if (isnan(seconds) || seconds < 0 || seconds > PY_TIMEOUT_MAX / 1e6)
+    double seconds = seconds_from(timeout);
+    if (!(seconds >= 0 && seconds <= PY_TIMEOUT_MAX / 1e6))
         return false;
     *deadline = deadline_after(seconds);
     return true;
@@ -74,10 +82,8 @@ point_queue_get(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObjec
     const struct point *point = &thread_points[QUEUE_GET];
     struct hub *hub = point_hub(point);
     int64_t deadline;
-    bool known = count + (names != NULL ? PyTuple_GET_SIZE(names) : 0) <= 2;
-    if (hub == NULL || !known
-        || !will_wait(argument_of(args, count, names, 0, "block", Py_True),
-                      argument_of(args, count, names, 1, "timeout", Py_None), &deadline))
+    PyObject *row[2];
+    if (hub == NULL || !arguments_of(args, count, names, row) || !will_wait(row[0], row[1], &deadline))
         return point_original(point, self, args, count, names);
     int filled = has_items(self);
     if (filled < 0 || (!filled && wait_for_item(hub, self, deadline) < 0))
