@@ -42,13 +42,23 @@
         fnstcw  4(%rsp)
         .endm
 
+        /* the control words in force: mxcsr in eax, the x87's in ecx */
+        .macro  read_control_words
+        stmxcsr -8(%rsp)
+        fnstcw  -4(%rsp)
+        movl    -8(%rsp), %eax
+        movzwl  -4(%rsp), %ecx
+        .endm
+
+        /* Expects what read_control_words reads. Loading control words is slow, and they hardly ever differ. Of mxcsr
+           the lowest six bits, flags of what has happened, are not the caller's to rely on. */
         .macro  restore_registers_and_return
-        ldmxcsr (%rsp)
-        /* loading the x87 control word is slow, and it hardly ever differs */
-        fnstcw  -8(%rsp)
-        movzwl  -8(%rsp), %ecx
-        cmpw    4(%rsp), %cx
+        xorl    (%rsp), %eax
+        xorw    4(%rsp), %cx
+        andl    $0xffc0, %eax
+        orw     %cx, %ax
         je      1f
+        ldmxcsr (%rsp)
         fldcw   4(%rsp)
 1:
         addq    $8, %rsp
@@ -70,6 +80,8 @@ swap_stacks:
         .cfi_startproc
         LANDING_PAD
         save_registers
+        movl    (%rsp), %eax
+        movzwl  4(%rsp), %ecx
         movq    %rsp, (%rdi)
         movq    %rsi, %rsp
 .Lresume:
@@ -112,6 +124,7 @@ swap_stacks_via:
         call    slice_exchange
         movq    %rax, %rsp
         .cfi_restore_state
+        read_control_words
         restore_registers_and_return
         .cfi_endproc
         .size   swap_stacks_via, .-swap_stacks_via
@@ -126,6 +139,7 @@ fiber_entry:
         LANDING_PAD
         call    fiber_main
         movq    %rax, %rsp
+        read_control_words
         jmp     .Lresume
         .cfi_endproc
         .size   fiber_entry, .-fiber_entry
