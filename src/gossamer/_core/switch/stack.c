@@ -10,9 +10,6 @@
 #ifdef __SANITIZE_ADDRESS__
 #  include <sanitizer/asan_interface.h>
 #endif
-#ifdef GOSSAMER_VALGRIND
-#  include <valgrind/memcheck.h>
-#endif
 
 enum {
     SLOTS_FOR_ALL = 128,
@@ -65,16 +62,6 @@ stack_forget_poison(const char *low, const char *high)
 {
 #ifdef __SANITIZE_ADDRESS__
     ASAN_UNPOISON_MEMORY_REGION(low, high - low);
-#else
-    (void)low, (void)high;
-#endif
-}
-
-void
-stack_make_accessible(const char *low, const char *high)
-{
-#ifdef GOSSAMER_VALGRIND
-    VALGRIND_MAKE_MEM_DEFINED(low, high - low);
 #else
     (void)low, (void)high;
 #endif

@@ -24,6 +24,10 @@
 
 #include "cpython.h"
 
+#ifdef GOSSAMER_VALGRIND
+#  include <valgrind/memcheck.h>
+#endif
+
 struct fiber;
 struct thread;
 
@@ -94,6 +98,14 @@ void stack_forget_poison(const char *low, const char *high);
 
 /* To Valgrind whatever lies below the pointer of a stack is out of bounds; what is read or written there from elsewhere
    must be opened first. No-op except in builds for it (the option `valgrind`). */
-void stack_make_accessible(const char *low, const char *high);
+static inline void
+stack_make_accessible(const char *low, const char *high)
+{
+#ifdef GOSSAMER_VALGRIND
+    VALGRIND_MAKE_MEM_DEFINED(low, high - low);
+#else
+    (void)low, (void)high;
+#endif
+}
 
 #endif
