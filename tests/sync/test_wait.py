@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import gossamer
-from gossamer import Timeout, getcurrent, iwait, joinall, sleep, spawn, wait
+from gossamer import Greenlet, Timeout, getcurrent, iwait, joinall, sleep, spawn, wait
 from gossamer.event import AsyncResult, Event
 from tests.support.children import output_of
 from tests.support.runtime import reported
@@ -96,6 +96,26 @@ def test_joinall_waits_for_all_of_them() -> None:
     crowd = [spawn(after, first, 0), spawn(after, first, 1), spawn(ahead_of, first, 2)]
     assert joinall(crowd) == crowd
     assert [it.value for it in crowd] == [0, 1, 2]
+
+
+def test_joinall_waits_for_others_than_green_threads_among_them() -> None:
+    event, it = Event(), spawn(int)
+    spawn(event.set)
+    assert set(joinall([it, event])) == {it, event}
+
+
+def test_joinall_asks_a_subclass_that_has_its_own_join() -> None:
+    joined = []
+
+    class Own(Greenlet):
+        def join(self, timeout: float | None = None) -> None:
+            joined.append(self)
+            super().join(timeout)
+
+    own = Own.spawn(int)
+    joinall([spawn(int), own])
+    assert joined == [own]
+    assert own.ready()
 
 
 def test_joinall_returns_those_that_ended_before_the_timeout() -> None:

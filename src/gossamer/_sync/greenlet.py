@@ -330,9 +330,9 @@ def joinall(
     raise_error: raise what ended one of them as soon as that happens.
     From gevent's documentation of joinall.
     """
-    from gossamer._sync.wait import iwait, wait
-
     if raise_error:
+        from gossamer._sync.wait import iwait
+
         done = []
         for it in iwait(greenlets, timeout, count):
             if getattr(it, "exception", None) is not None:
@@ -340,7 +340,11 @@ def joinall(
             done.append(it)
         return done
     crowd = list(greenlets)
+    if count is None and timeout is None and _core.join_all(crowd):
+        return crowd
     if count is not None or not all(issubclass(kind, _core.GreenThread) for kind in set(map(type, crowd))):
+        from gossamer._sync.wait import wait
+
         waited: list[Any] = wait(crowd, timeout, count)
         return waited
     return _join_each(crowd, timeout)
@@ -349,8 +353,7 @@ def joinall(
 def _join_each(crowd: list[_core.GreenThread], timeout: float | None) -> list[_core.GreenThread]:
     """One after the other: nothing is lost by that when all are waited for."""
     if timeout is None:
-        for it in crowd:
-            it.join()
+        _core.join_all(crowd)
         return crowd
     deadline = monotonic() + timeout
     for it in crowd:

@@ -290,3 +290,31 @@ except RuntimeError as error:
     print(error)
 """
     assert output_of(PRELUDE + child) == "a green thread cannot be initialized again after its start\n"
+
+
+def test_a_green_thread_knows_nothing_of_another_whose_memory_it_was_given() -> None:
+    class Failed(Exception):
+        pass
+
+    def fail() -> None:
+        raise Failed
+
+    def crowd() -> list[GreenThread]:
+        return [spawn(function) for _ in range(100) for function in (int, fail)]
+
+    with reported():
+        before = crowd()
+        for it in before:
+            it.rawlink(id)
+        joined(*before)
+    places = {id(it) for it in before}
+    before.clear()
+    del it
+    after = [spawn(sleep) for _ in range(200)]
+    assert places & {id(it) for it in after}
+    for it in after:
+        assert (it.value, it.exception, it.ready(), it.successful(), it.dead, it.has_links()) == (
+            None, None, False, False, False, False,
+        )  # fmt: skip
+    joined(*after)
+    assert all(it.successful() for it in after)

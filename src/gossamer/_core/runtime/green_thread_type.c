@@ -471,3 +471,54 @@ GreenThread_spawn(PyObject *type, PyObject *const *args, Py_ssize_t count, PyObj
     Py_XDECREF(started);
     return self;
 }
+
+/* ---- joining a crowd ---- */
+
+static bool
+are_green_threads(PyObject *crowd)
+{
+    PyTypeObject *one = &GreenThread_Type;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(crowd); i++) {
+        PyTypeObject *type = Py_TYPE(PyList_GET_ITEM(crowd, i));
+        if (type != one && !PyType_IsSubtype(type, &GreenThread_Type))
+            return false;
+        one = type;                  /* most are of the same one */
+    }
+    return true;
+}
+
+/* Subclasses may have their own join. Returns -1 with an exception set. */
+static int
+join_one(PyObject *self)
+{
+    GreenThreadObject *object = (GreenThreadObject *)self;
+    if (!Py_IS_TYPE(self, core.green_class) && !Py_IS_TYPE(self, &GreenThread_Type)) {
+        PyObject *result = PyObject_CallMethod(self, "join", NULL);
+        Py_XDECREF(result);
+        return result != NULL ? 0 : -1;
+    }
+    if (object->finished)
+        return 0;
+    struct hub *hub = hub_get();
+    return hub != NULL && (object->finished || green_thread_join(hub, object, INT64_MAX) >= 0) ? 0 : -1;
+}
+
+PyObject *
+core_join_all(PyObject *Py_UNUSED(module), PyObject *crowd)
+{
+    enum { AHEAD = 8 };
+    if (!PyList_CheckExact(crowd))
+        return PyErr_Format(PyExc_TypeError, "join_all() needs a list, not %s", Py_TYPE(crowd)->tp_name);
+    if (!are_green_threads(crowd))
+        Py_RETURN_FALSE;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(crowd); i++) {
+        if (i + AHEAD < PyList_GET_SIZE(crowd))
+            __builtin_prefetch(PyList_GET_ITEM(crowd, i + AHEAD));
+        PyObject *object = Py_NewRef(PyList_GET_ITEM(crowd, i));
+        int joined = join_one(object);
+        Py_DECREF(object);
+        if (joined < 0)
+            return NULL;
+    }
+    Py_RETURN_TRUE;
+}

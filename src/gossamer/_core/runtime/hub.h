@@ -88,6 +88,8 @@ typedef struct {
 /* A green thread: a greenlet that the hub starts, and whose end others can wait for. */
 typedef struct green_thread_object {
     GreenletObject greenlet;
+    bool finished;                   /* value and exception are final; beside the reference count, as a joiner reads it */
+    bool identity_asked;             /* somebody may have noted it, as the threading module does */
     PyObject *value, *exception;
     PyObject *traceback;             /* the exception's as it was at the end; or NULL */
     PyObject *spawner;               /* weak reference to the greenlet that made it; NULL for a plain GreenThread */
@@ -95,8 +97,6 @@ typedef struct green_thread_object {
     struct wait_queue joiners;
     PyObject *links;                 /* list of callables to be called with it on the hub, or NULL */
     Py_ssize_t links_called;         /* so many at its beginning have been, and are None */
-    bool finished;                   /* value and exception are final */
-    bool identity_asked;             /* somebody may have noted it, as the threading module does */
     LocalState own_local;            /* while they are not loaded: own_state.c */
     LoopState own_loop;
 } GreenThreadObject;
@@ -319,6 +319,7 @@ int green_thread_throw_later(struct hub *hub, GreenletObject *greenlet, PyObject
 
 PyObject *core_throw_into(PyObject *module, PyObject *args);
 PyObject *core_spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
+PyObject *core_join_all(PyObject *module, PyObject *crowd);
 
 /* ---- promise.c ---- */
 /* Whether a native thread might unpark somebody: `others` have a thread state, besides the calling one. */

@@ -200,6 +200,9 @@ static PyMethodDef functions[] = {
      "set_hub_class(type, /)\n--\n\nThe class of hubs made from now on: a subclass of Hub."},
     {"spawn", (PyCFunction)(void (*)(void))core_spawn, METH_FASTCALL | METH_KEYWORDS,
      "spawn(function, /, *args, **kwargs)\n--\n\nA new green thread that runs function(*args, **kwargs)."},
+    {"join_all", core_join_all, METH_O,
+     "join_all(crowd, /)\n--\n\n"
+     "Wait until each of a list of green threads has ended: True. False, at once, when others are among them."},
     {"set_green_class", core_set_green_class, METH_VARARGS,
      "set_green_class(type, hook, /)\n--\n\n"
      "The subclass of GreenThread whose spawn() makes instances without calling it, and what is called with each\n"

@@ -36,6 +36,16 @@
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
+enum { CACHE_LINE = 64 };
+
+/* Has memory that is needed soon brought near. Any address will do. */
+static inline __attribute__((always_inline)) void
+memory_fetch(const void *start, size_t size)
+{
+    for (size_t offset = 0; offset < size; offset += CACHE_LINE)
+        __builtin_prefetch((const char *)start + offset, 1);
+}
+
 typedef struct greenlet_object {
     PyObject_HEAD
     PyObject *weakrefs;
@@ -59,6 +69,7 @@ struct cxx_exceptions {
     unsigned int uncaught;
 };
 
+/* What a switch touches comes first, then what making and ending one does: in a crowd each line of memory counts. */
 struct fiber {
     void *sp;
     struct slot *slot;
@@ -71,15 +82,15 @@ struct fiber {
     uint16_t pins;                   /* > 0: its slice is never copied out (pin.c) */
     bool is_green;                   /* of a GreenThreadObject: its end is the hub's business */
     bool drops_another;              /* runs destructors of what another has left: park.c */
+    PyObject *const *call_end;       /* end of the arguments while in switch(); for the collector */
     PythonState python;
     GreenletObject *parent;
     PyObject *run, *args, *kwargs;
     PyObject *struck;                /* list of interrupts that ended waits of such destructors; or NULL */
-    PyObject *const *call_end;       /* end of the arguments while in switch(); for the collector */
-    struct copied_slice *copy;
-    _PyStackChunk *root_chunk;
     struct fiber *next, *previous;   /* thread->started; `next` links free fibers */
     struct wait wait;
+    struct copied_slice *copy;
+    _PyStackChunk *root_chunk;
     struct cxx_exceptions cxx_exceptions;
 #ifdef __SANITIZE_ADDRESS__
     void *fake_stack;
@@ -121,6 +132,18 @@ struct thread {
     struct slot *overflow[OVERFLOW_SLOTS];
 };
 
+/* Fibers to be used again, the last one first, linked by `next`. */
+struct free_list {
+    struct fiber *first;
+    int count;
+};
+
+/* The same for crowds: one sees from afar who comes next. */
+struct kept_list {
+    struct fiber **fibers;
+    int count, room;
+};
+
 /* The state of the one interpreter that may import the core. Guarded by its GIL. */
 struct core {
     PyObject *greenlet_exit, *error;
@@ -138,9 +161,9 @@ struct core {
     char *scratch;                   /* top of the stack on which slices are exchanged */
     struct thread *threads;
     uint64_t threads_so_far;
-    struct fiber *free_fibers;       /* bare */
-    struct fiber *free_greenlets;    /* with an object of exactly Greenlet_Type */
-    int free_greenlet_count;
+    struct free_list free_fibers;    /* bare */
+    struct free_list free_greenlets; /* with an object of exactly Greenlet_Type */
+    struct kept_list kept_green_threads;  /* with one of the size of a GreenThreadObject */
     Py_ssize_t alive;                /* started and unfinished, mains not included */
     Py_ssize_t copied_out;
     Py_ssize_t leaked;

@@ -88,10 +88,13 @@ interpreter_is_finalizing(void)
 #endif
 }
 
-/* Makes a new object of one that lay on a free list. */
+/* Makes a new object of one that lay on a free list, of its type before or another one with the same layout. */
 static inline void
-object_revive(PyObject *object)
+object_revive(PyObject *object, PyTypeObject *type)
 {
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE)
+        Py_INCREF(type);
+    Py_SET_TYPE(object, type);
     _Py_NewReference(object);
 }
 
