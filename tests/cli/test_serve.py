@@ -257,6 +257,20 @@ def test_workers_are_processes_that_share_the_port() -> None:
         assert served.stop() == 0
 
 
+def test_the_parent_of_workers_may_be_stopped_and_continued_while_they_start() -> None:
+    command = [*MODULE, "serve", "--bind", "127.0.0.1:0", "--workers", "2", "hello:app"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        for _ in range(10):
+            time.sleep(0.05)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGCONT)
+        assert process.stdout is not None
+        assert "serving" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(patience(30)) == 0
+
+
 def test_a_worker_that_dies_is_replaced() -> None:
     with serve("hello:app", "--workers", "2", bind="unix:socket") as served:
         victim = served.get()[1].split()[1]

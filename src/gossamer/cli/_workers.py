@@ -25,7 +25,8 @@ CANNOT_START = 2
 SHORT_LIFE = 1.0
 """Seconds; who ends sooner is not replaced at once."""
 
-SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
+ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
+SIGNALS = ENDING | {signal.SIGCHLD}
 
 
 class Links(NamedTuple):
@@ -115,8 +116,9 @@ class Workers:
             if ready >= self.count and not self.announced:
                 self.announced = True
                 self.started()
+            # whoever was stopped (SIGSTOP) until the time was over is told of a signal that never came, number 0 mostly
             came = signal.sigtimedwait(SIGNALS, 0.05 if not self.announced else 3600)
-            if came is not None and came.si_signo != signal.SIGCHLD:
+            if came is not None and came.si_signo in ENDING:
                 return
             for born, status in self._ended():
                 if status == CANNOT_START and not self.announced:
@@ -155,7 +157,7 @@ class Workers:
         self._ended()
         while self.births and time.monotonic() < deadline:
             came = signal.sigtimedwait(SIGNALS, max(0.0, deadline - time.monotonic()))
-            if came is not None and came.si_signo != signal.SIGCHLD:
+            if came is not None and came.si_signo in ENDING:
                 break  # asked a second time: no more patience
             self._ended()
         self._tell(signal.SIGKILL)
