@@ -4,6 +4,7 @@ import gc
 import pickle
 import queue as stock
 import random
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,7 +25,7 @@ from gossamer.queue import (
 )
 from tests.support.memory import instances_of, least_growth
 from tests.support.runtime import beside, joined, turns
-from tests.support.scale import scaled
+from tests.support.scale import patience, scaled
 
 KINDS: list[Any] = [Queue, SimpleQueue, PriorityQueue, LifoQueue]
 
@@ -362,3 +363,47 @@ def test_random_kills_and_time_outs_lose_and_repeat_no_item(made: Any) -> None:
     # an interrupt may reach the putter of a channel between the handing over and its turn
     assert put <= set(got) <= put | (interrupted if made is Channel else set())
     assert "getters" not in repr(it) and "putters" not in repr(it)
+
+
+class Asked(SimpleQueue):  # type: ignore[type-arg]
+    """Answers for its size with what it was before another OS thread had its turn, the `turn`-th time it is asked."""
+
+    turn = 0
+
+    def _qsize(self) -> int:
+        size = len(self.queue)
+        self.turn -= 1
+        if self.turn == 0:
+            native = threading.Thread(target=self.act)
+            native.start()
+            native.join()
+        return size
+
+    def act(self) -> None:
+        """What the other thread does."""
+
+
+class AskedForItems(Asked):
+    def act(self) -> None:
+        self.put_nowait(5)
+
+
+class AskedForRoom(Asked):
+    def act(self) -> None:
+        self.get_nowait()
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_an_item_that_another_thread_puts_while_the_size_is_asked_for_is_not_missed(turn: int) -> None:
+    queue = AskedForItems()
+    queue.turn = turn
+    assert queue.get(timeout=patience(30)) == 5
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_room_that_another_thread_makes_while_the_size_is_asked_for_is_not_missed(turn: int) -> None:
+    queue = AskedForRoom(1)
+    queue.put(1)
+    queue.turn = turn
+    queue.put(2, timeout=patience(30))
+    assert queue.get() == 2

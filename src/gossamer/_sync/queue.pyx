@@ -17,7 +17,7 @@ from types import GenericAlias
 from warnings import warn
 
 cimport cython
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from gossamer cimport _core
 from gossamer._sync.event cimport deadline_of, time_is_up
 
@@ -55,6 +55,7 @@ cdef class SimpleQueue:
     cdef _core.wait_queue putters
     cdef object __weakref__
     cdef Py_ssize_t limit            # 0: none
+    cdef uint64_t changes            # whoever asks how many there are, and waits then, looks for any in between
     cdef readonly bint is_shutdown
     cdef public object queue
 
@@ -113,6 +114,7 @@ cdef class SimpleQueue:
     @maxsize.setter
     def maxsize(self, value):
         self.set_limit(value)
+        self.changes += 1
         while _core.runtime_unpark_first(&self.putters):
             pass
 
@@ -170,6 +172,7 @@ cdef class SimpleQueue:
         return 0
 
     cdef int wake_all(self) except -1:
+        self.changes += 1
         while _core.runtime_unpark_first(&self.getters) or _core.runtime_unpark_first(&self.putters):
             pass
         return 0
@@ -177,11 +180,17 @@ cdef class SimpleQueue:
     cdef int wait_for_room(self, object block, object timeout) except -1:
         cdef int64_t deadline
         cdef bint again = False
+        cdef uint64_t seen
         if not block or _core.runtime_on_hub():
             raise Full
         deadline_of(timeout, &deadline)
         _core.runtime_hub()
-        while not self.is_shutdown and self.is_full():
+        while not self.is_shutdown:
+            seen = self.changes
+            if not self.is_full():
+                break
+            if self.changes != seen:
+                continue             # while it was asked: another thread had nobody to wake
             if self.park(&self.putters, deadline, again) == _core.TIMED_OUT:
                 if self.is_full() and not self.is_shutdown:
                     time_is_up(timeout, True)
@@ -195,6 +204,7 @@ cdef class SimpleQueue:
     cdef int wait_for_item(self, object block, object timeout) except -1:
         cdef int64_t deadline
         cdef bint again = False
+        cdef uint64_t seen
         if self.is_shutdown:
             raise ShutDown
         if not block:
@@ -204,9 +214,14 @@ cdef class SimpleQueue:
             raise Empty
         deadline_of(timeout, &deadline)
         _core.runtime_hub()
-        while self._qsize() == 0:
+        while True:
+            seen = self.changes
+            if self._qsize() != 0:
+                break
             if self.is_shutdown:
                 raise ShutDown
+            if self.changes != seen:
+                continue             # while it was asked: another thread had nobody to wake
             if self.park(&self.getters, deadline, again) == _core.TIMED_OUT:
                 if self._qsize() == 0:
                     time_is_up(timeout, True)
@@ -237,6 +252,7 @@ cdef class SimpleQueue:
             self.pass_on()
             raise
         self.count_task()
+        self.changes += 1
         _core.runtime_unpark_first(&self.getters)
         return 0
 
@@ -248,6 +264,7 @@ cdef class SimpleQueue:
         except:
             self.pass_on()
             raise
+        self.changes += 1
         _core.runtime_unpark_first(&self.putters)
         return item
 
@@ -549,6 +566,8 @@ cdef class Channel:
             offer = self.take_offer()
             if offer is not None:
                 return offer.item
+            if self.offers:          # since: those passed over were dropped, which may run any code
+                continue
             try:
                 if _core.runtime_park(&self.getters, self, deadline, again) == _core.TIMED_OUT and not self.offers:
                     time_is_up(timeout, True)

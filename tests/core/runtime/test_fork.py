@@ -3,6 +3,8 @@
 The parent notices nothing. Green threads of other threads are gone in the child, and wait nowhere there.
 """
 
+import pytest
+
 from tests.support.children import output_of
 from tests.support.runtime import PRELUDE
 
@@ -328,3 +330,73 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     )
     assert out == "5\n"
+
+
+def test_a_child_without_descriptors_left_says_so_and_waits_for_them_again_once_there_are_some() -> None:
+    child = """
+import resource
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+ours, theirs = socket.socketpair()
+gate, opens = socket.socketpair()
+reader = spawn(lambda: (wait_read(ours.fileno()), ours.recv(1))[1])
+turns()
+said = []
+sys.unraisablehook = lambda unraisable: said.append(unraisable.exc_value.strerror)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+child = os.fork()
+
+def check():
+    assert joined(spawn(lambda: sleep(0.01) or 5)) == [5]
+    assert in_thread(lambda: 6) == 6
+    try:
+        wait_read(gate.fileno(), 1)
+    except OSError as error:
+        said.append(error.strerror)
+    print(said)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert wait_read(gate.fileno(), patience(30)) is not False
+    theirs.send(b'x')
+    print(joined(reader))
+
+if child == 0:
+    leave(check)
+resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+interrupt(reader, GreenletExit())
+joined(reader)
+opens.send(b'y')
+wait_for(child)
+"""
+    told = "Too many open files"
+    assert output_of(PRELUDE + child) == f"['{told}', '{told}']\n[b'x']\n"
+
+
+@pytest.mark.parametrize("where", ["before", "after_in_parent", "after_in_child"])
+@pytest.mark.parametrize("act", ["fork_again", "wait"])
+def test_hooks_of_a_fork_may_fork_and_wait(where: str, act: str) -> None:
+    child = """
+where, act = sys.argv[1:]
+forked = []
+
+def fork_again():
+    if forked:
+        return
+    forked.append(True)
+    child = os.fork()
+    if child == 0:
+        leave(lambda: joined(spawn(sleep, 0.001)))
+    wait_for(child)
+
+def wait():
+    joined(spawn(sleep, 0.001))
+
+os.register_at_fork(**{where: {'fork_again': fork_again, 'wait': wait}[act]})
+sleeper = spawn(sleep, 0.01)
+turns()
+child = os.fork()
+if child == 0:
+    leave(lambda: joined(sleeper))
+joined(sleeper)
+wait_for(child)
+print('both')
+"""
+    assert output_of(PRELUDE + child, where, act) == "both\n"

@@ -60,7 +60,10 @@ timers_take(struct hub *hub)
     }
 }
 
-enum { RECHECK_NANOSECONDS = 200000000 };
+enum {
+    RECHECK_NANOSECONDS = 200000000,
+    REOPEN_NANOSECONDS = 10000000,   /* between attempts to get descriptors for a poller that has none */
+};
 
 static Py_ssize_t
 other_threads(const struct hub *hub)
@@ -78,7 +81,11 @@ other_threads(const struct hub *hub)
 static int
 epoll_sleep(struct poller *poller, int64_t nanoseconds)
 {
+    if (unlikely(poller->epoll < 0) && nanoseconds > REOPEN_NANOSECONDS)
+        nanoseconds = REOPEN_NANOSECONDS;
     struct timespec timeout = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    if (unlikely(poller->epoll < 0))
+        return nanosleep(&timeout, NULL);
     bool endless = nanoseconds == INT64_MAX;
     int count = (int)syscall(SYS_epoll_pwait2, poller->epoll, poller->events, EVENTS_A_CALL,
                              endless ? NULL : &timeout, NULL, (size_t)0);
@@ -126,12 +133,22 @@ hub_sleep(struct hub *hub)
     return 0;
 }
 
+/* After a fork with no descriptors left. */
+static __attribute__((noinline, cold)) void
+hub_reopen(struct hub *hub)
+{
+    if (poller_reopen(&hub->poller) == 0 && hub->wakes_for_signals)
+        signals_attach(hub);
+}
+
 void
 hub_poll(struct hub *hub, bool may_sleep)
 {
     hub->polls++;
     hub->remote.sleeping = false;
-    if (unlikely(hub->poller.change_count > 0))
+    if (unlikely(hub->poller.epoll < 0))
+        hub_reopen(hub);
+    if (unlikely(hub->poller.change_count > 0) && hub->poller.epoll >= 0)
         watches_arm(hub);
     int count = epoll_wait(hub->poller.epoll, hub->poller.events, EVENTS_A_CALL, 0);
     hub_take_remote(hub);

@@ -10,6 +10,16 @@
 
 static const uint64_t WAKEUP = UINT64_MAX;
 
+static void
+close_descriptors(struct poller *poller)
+{
+    if (poller->epoll >= 0)
+        close(poller->epoll);
+    if (poller->wakeup >= 0)
+        close(poller->wakeup);
+    poller->epoll = poller->wakeup = -1;
+}
+
 static int
 poller_open_descriptors(struct poller *poller)
 {
@@ -22,7 +32,7 @@ poller_open_descriptors(struct poller *poller)
     if (poller->wakeup >= 0 && epoll_ctl(poller->epoll, EPOLL_CTL_ADD, poller->wakeup, &event) == 0)
         return 0;
     int error = errno;
-    poller_close(poller);
+    close_descriptors(poller);
     errno = error;
     return -1;
 }
@@ -40,11 +50,7 @@ poller_open(struct poller *poller)
 void
 poller_close(struct poller *poller)
 {
-    if (poller->epoll >= 0)
-        close(poller->epoll);
-    if (poller->wakeup >= 0)
-        close(poller->wakeup);
-    poller->epoll = poller->wakeup = -1;
+    close_descriptors(poller);
     for (int i = 0; i < poller->block_count; i++)
         free(poller->blocks[i]);
     free(poller->blocks);
@@ -136,6 +142,10 @@ register_again(struct poller *poller, int descriptor, struct pollable *pollable,
 int
 poller_arm_all(struct poller *poller, int descriptor, struct pollable *pollable, unsigned directions)
 {
+    if (unlikely(poller->epoll < 0) && poller_reopen(poller) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
     directions |= pollable->registered;
     if (register_again(poller, descriptor, pollable, directions) == 0) {
         pollable->registered = (uint8_t)directions;
@@ -182,12 +192,18 @@ register_in_child(struct poller *poller, int descriptor, struct pollable *pollab
 int
 poller_after_fork(struct poller *poller)
 {
-    close(poller->epoll);
-    close(poller->wakeup);
-    if (poller_open_descriptors(poller) < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
+    close_descriptors(poller);
+    if (poller_reopen(poller) == 0)
+        return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+int
+poller_reopen(struct poller *poller)
+{
+    if (poller_open_descriptors(poller) < 0)
         return -1;
-    }
     for (int block = 0; block < poller->block_count; block++)
         for (int i = 0; poller->blocks[block] != NULL && i < POLLABLES_A_BLOCK; i++)
             register_in_child(poller, block * POLLABLES_A_BLOCK + i, &poller->blocks[block][i]);

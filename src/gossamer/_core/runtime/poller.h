@@ -98,8 +98,10 @@ int poller_arm_all(struct poller *poller, int descriptor, struct pollable *polla
 void pollable_forget(struct pollable *pollable);
 
 /* In a forked child: the epoll instance is shared with the parent, so a new one takes over all that is
-   waited for. Returns -1 with OSError set. */
+   waited for. Returns -1 with OSError set: there is no descriptor left for it. Then it has none for the time, and each
+   poll, and whoever begins to wait for a descriptor, tries again by poller_reopen(), which sets errno only. */
 int poller_after_fork(struct poller *poller);
+int poller_reopen(struct poller *poller);
 
 /* ---- poll.c, for the points ---- */
 struct hub;

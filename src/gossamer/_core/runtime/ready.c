@@ -14,6 +14,8 @@ static void
 wake_up(struct hub *hub)
 {
     uint64_t one = 1;
+    if (unlikely(hub->poller.wakeup < 0))
+        return;                      /* after a fork with no descriptors left it looks often enough by itself */
     if (write(hub->poller.wakeup, &one, sizeof one) < 0)
         Py_FatalError("gossamer: cannot write to the hub's eventfd; was it closed?");
 }
