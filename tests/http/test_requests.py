@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.http.serving import Serving, answers, read_all, read_until, serving
+from tests.support.children import output_of
 
 ECHO = """
 import io, json
@@ -405,3 +406,60 @@ def test_a_body_that_is_larger_than_allowed_is_refused_at_its_head(server: Servi
 def test_chunks_that_are_larger_than_allowed_are_refused(server: Serving) -> None:
     answer = answers(server.ask(post_chunks("/read", *[b"x" * 100000] * 11)))[0]
     assert answer.status == 413
+
+
+SWALLOWS = """
+def application(environ, start_response):
+    body = environ['wsgi.input']
+    if environ['PATH_INFO'] == '/begun':
+        write = start_response('200 OK', [])
+        write(b'begun ')
+        write(body.read())
+        return []
+    try:
+        data = body.read()
+    except OSError as error:
+        data = str(error).encode()
+    start_response('200 OK', [('Content-Length', str(len(data)))])
+    return [data]
+"""
+
+
+def test_nothing_is_read_behind_a_body_that_was_too_large_even_if_the_application_answers() -> None:
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(SWALLOWS, "limits=Limits(body=10)") as server, server.connect() as client:
+        client.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(smuggled), smuggled) + smuggled)
+        (answer,) = answers(read_all(client))
+    assert (answer.body, answer.headers["connection"]) == (b"the body is too large", "close")
+
+
+def test_no_request_to_go_on_comes_in_the_middle_of_a_response() -> None:
+    with serving(SWALLOWS) as server, server.connect() as client:
+        client.sendall(post("/begun", b"", "Expect: 100-continue").replace(b"th: 0", b"th: 5"))
+        begun = read_until(client, b"begun \r\n")
+        client.sendall(b"hello")
+        data = begun + read_all(client)
+    assert b"100 Continue" not in data
+    assert [answer.body for answer in answers(data)] == [b"begun hello"]
+
+
+def test_an_input_that_the_server_did_not_make_is_empty() -> None:
+    source = """
+        from gossamer.http.input import Input
+        made = Input.__new__(Input)
+        print(made.read(), made.readline(), made.read1(), list(made))
+    """
+    assert output_of(source) == "b'' b'' b'' []\n"
+
+
+def test_a_connection_is_not_made_without_a_service() -> None:
+    source = """
+        from gossamer.http.connection import Connection
+        for make in (lambda: Connection(None, None, {}, '', ''), lambda: Connection.__new__(Connection)):
+            try:
+                make()
+            except TypeError:
+                print('refused')
+    """
+    assert output_of(source) == "refused\nrefused\n"

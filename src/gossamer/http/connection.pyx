@@ -179,9 +179,11 @@ cdef class Connection(RequestReader):
     cdef bint offered                        # the application may take the connection over
     cdef bint taken                          # it has
 
-    def __init__(self, Service service, socket, dict template, str address, str port, tls=None):
+    def __cinit__(self, Service service not None, *_args, **_named):
+        self.settings = self.service = service
+
+    def __init__(self, Service service not None, socket, dict template, str address, str port, tls=None):
         RequestReader.__init__(self, service, socket, tls is not None, template, address, port)
-        self.service = service
         self.tls = tls
         self.request_deadline = INT64_MAX
         self.turns = TURNS
@@ -242,6 +244,7 @@ cdef class Connection(RequestReader):
         cdef Py_ssize_t got
         if not self.idle:
             return self.refuse(Refusal(408, "the request did not come in time"))
+        self.idle = False
         if not self.service.stopping:
             return 0
         # a request may have come just before
@@ -319,7 +322,7 @@ cdef class Connection(RequestReader):
             if begun is not None:
                 self.log_access(response, begun)
             self.environ = None
-            self.keep = response.keep and not self.broken
+            self.keep = self.keep and response.keep and not self.broken
         if self.body is not None:
             if not self.complete and self.keep:
                 self.keep = self.drain()

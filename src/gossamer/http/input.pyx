@@ -5,6 +5,7 @@ Nothing is read from the client before the application asks. Then a `BodySource`
 what has come to the pieces here, or says that the body is complete.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr
 
@@ -21,12 +22,10 @@ cdef class BodySource(Transport):
 
 cpdef Input empty_input():
     """The body of a request that has none."""
-    cdef Input body = Input.__new__(Input)
-    body.pieces = []
-    body.current = b""
-    return body
+    return Input.__new__(Input)
 
 
+@cython.auto_pickle(False)
 cdef class Input:
     """The body of a request, as a file: `wsgi.input`.
 
@@ -39,6 +38,10 @@ cdef class Input:
     """
 
     closed = False
+
+    def __cinit__(self):
+        self.pieces = []
+        self.current = b""
 
     def __init__(self):
         raise TypeError("the server makes these")

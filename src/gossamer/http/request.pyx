@@ -195,21 +195,22 @@ cdef class RequestReader(BodySource):
             raise Refusal(400, "the first line is not a request of HTTP")
         if line.version == 0:
             raise Refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        # before anything is made that the collector knows: the head may lie in the shared buffer
+        cdef bytes whole = PyBytes_FromStringAndSize(head, size)
         self.version = line.version
         self.keep = line.version == 11
         self.environ = PyDict_Copy(self.template)
-        self.complete = self.expects_continue = self.chunked = self.upgrade = False
+        self.complete = self.expects_continue = self.chunked = self.upgrade = self.answered = False
         self.doubled = self.target = self.body = None
         self.header_count = 0
         self.body_left = self.body_size = 0
-        # before the parser makes objects: the head may lie in the shared buffer
-        if line.method_size != 3 or memcmp(head, b"GET", 3) != 0:
-            self.environ["REQUEST_METHOD"] = latin(head, line.method_size)
+        if line.method_size != 3 or memcmp(PyBytes_AS_STRING(whole), b"GET", 3) != 0:
+            self.environ["REQUEST_METHOD"] = latin(PyBytes_AS_STRING(whole), line.method_size)
         if self.parser is None:
             self.parser = HttpRequestParser(self)
         self.in_head = True
         try:
-            self.parser.feed_data(PyBytes_FromStringAndSize(head, size))
+            self.parser.feed_data(whole)
         except HttpParserUpgrade:
             self.upgrade = True
         except HttpParserError as error:
@@ -355,13 +356,11 @@ cdef class RequestReader(BodySource):
                 used = self.feed_body(self.held + self.start, self.end - self.start)
                 self.use_up(used)
                 continue
-            if self.expects_continue:
+            if self.expects_continue and not self.answered:
                 self.expects_continue = False
                 self.send(b"HTTP/1.1 100 Continue\r\n\r\n", 25, None, False)
             size = self.receive_body(&data)
-            used = self.feed_body(data, size)
-            if used < size:
-                self.hold(data + used, size - used)
+            self.hold(data, size)  # for the parser, which makes objects: see read_head()
         return 0
 
     cdef Py_ssize_t receive_body(self, char **data) except -1:
@@ -455,6 +454,8 @@ cdef class RequestReader(BodySource):
         raise RequestBodyError(status, reason)
 
     cdef bint can_go_on(self):
+        if not self.keep:
+            return False
         # a client that waits for "100 Continue" may or may not send its body when it is answered without
         return self.complete or not (self.expects_continue or self.body_left > self.settings.unread_body)
 

@@ -271,7 +271,7 @@ cdef class Response:
             out = add(out, b"\r\nConnection: close", 19)
         elif self.old_protocol:
             out = add(out, b"\r\nConnection: keep-alive", 24)
-        self.begun = True
+        self.begun = self.transport.answered = True
         return add(out, b"\r\n\r\n", 4)
 
     cdef int finish(self) except -1:

@@ -27,6 +27,7 @@ cdef class Transport:
     cdef readonly object socket
     cdef Settings settings
     cdef bint plain                          # not TLS
+    cdef bint answered                       # the head of the response has been sent: nothing may come before it any more
     cdef bint broken                         # the client is gone, or has to be taken for it
     cdef int64_t deadline                    # of the wait that is under way, on the coarse clock; 0: there is none
     cdef bytes received                      # what the TLS layer gave last
