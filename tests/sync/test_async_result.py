@@ -162,3 +162,10 @@ def test_raising_it_again_does_not_make_the_traceback_longer() -> None:
         lengths.append(len(caught.traceback))
     assert lengths[0] == lengths[1] == lengths[2]
     assert result.exc_info[2:] == (None,)
+
+
+def test_parts_of_an_exception_that_are_none_leave_a_result_unset() -> None:
+    result: AsyncResult[None] = AsyncResult()
+    with pytest.raises(IndexError):
+        result.set_exception(ValueError("one"), (1,))  # type: ignore[arg-type]
+    assert not result.ready()

@@ -376,3 +376,18 @@ child.start(lambda: print("told", child.rpid == pid, child.rstatus))
 print(gossamer.wait(timeout=30), child.active)
 """)
     assert out == "told True 0\nTrue False\n"
+
+
+def test_watchers_of_subclasses_that_forgot_to_call_init_are_an_error() -> None:
+    source = """
+        from gossamer._sync.watcher import Io, Timer
+        forgetful = Timer.__new__(Timer), Io.__new__(Io)
+        forgetful[1].events = 1
+        for watcher in forgetful:
+            for use in (lambda: watcher.start(print), Timer.__new__(Timer).wait):
+                try:
+                    use()
+                except AttributeError:
+                    print('refused')
+    """
+    assert output_of(source) == "refused\n" * 4

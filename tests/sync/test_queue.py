@@ -407,3 +407,38 @@ def test_room_that_another_thread_makes_while_the_size_is_asked_for_is_not_misse
     queue.turn = turn
     queue.put(2, timeout=patience(30))
     assert queue.get() == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_short_forms_call_what_a_subclass_has_in_their_place(kind: Any) -> None:
+    calls: list[str] = []
+
+    class Counting(kind):  # type: ignore[misc]
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            calls.append("put")
+            super().put(item, block, timeout)
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            calls.append("get")
+            return super().get(block, timeout)
+
+        def peek(self, block: bool = True, timeout: float | None = None) -> Any:
+            calls.append("peek")
+            return super().peek(block, timeout)
+
+    queue = Counting()
+    queue.put_nowait(1)
+    queue.put(2)
+    assert [queue.peek_nowait() in (1, 2), queue.get_nowait() + next(queue)] == [True, 3]
+    assert calls == ["put", "put", "peek", "get", "get"]
+
+
+def test_a_channels_short_form_calls_the_put_of_a_subclass() -> None:
+    taken = []
+
+    class Keeping(Channel):  # type: ignore[type-arg]
+        def put(self, item: Any, block: bool = True, timeout: Any = None) -> None:
+            taken.append((item, block, timeout))
+
+    Keeping().put_nowait("item")
+    assert taken == [("item", False, None)]

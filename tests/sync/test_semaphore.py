@@ -7,6 +7,7 @@ import random
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -241,3 +242,22 @@ def test_random_kills_and_time_outs_lose_and_invent_nothing() -> None:
         sleep(chance.choice([0, 0, 0.0002]))
     assert all(thread.successful() or isinstance(thread.exception, TimeoutError) for thread in threads)
     assert (held, semaphore.counter, semaphore.linkcount()) == (0, 3, 0)
+
+
+@pytest.mark.parametrize("kind", [Semaphore, BoundedSemaphore])
+def test_a_with_statement_calls_what_a_subclass_has_in_place_of_acquire_and_release(kind: Any) -> None:
+    calls: list[str] = []
+
+    class Counting(kind):  # type: ignore[misc]
+        def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+            calls.append("acquire")
+            return bool(super().acquire(blocking, timeout))
+
+        def release(self) -> int:
+            calls.append("release")
+            return int(super().release())
+
+    semaphore = Counting()
+    with semaphore:
+        assert semaphore.locked()
+    assert (calls, semaphore.counter) == (["acquire", "release"], 1)

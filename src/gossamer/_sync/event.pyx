@@ -257,8 +257,9 @@ cdef class AsyncResult(Linkable):
         """
         if not isinstance(exception, BaseException):
             raise TypeError(f"an exception is needed, not {exception!r}")
-        self._exc_info = tuple(exc_info) if exc_info else (type(exception), exception, None)
-        self._traceback = self._exc_info[2] or exception.__traceback__
+        parts = tuple(exc_info) if exc_info else (type(exception), exception, None)
+        self._traceback = parts[2] or exception.__traceback__
+        self._exc_info = parts
         self.announce()
 
     cdef bint wait_until_ready(self, timeout) except -1:

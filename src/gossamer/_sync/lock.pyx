@@ -40,7 +40,7 @@ cdef class Semaphore(Linkable):
         """Whether acquire() would have to wait."""
         return self.counter <= 0
 
-    def release(self):
+    cpdef object release(self):
         """Add one and wake the first who waits. Never blocks; from any thread. Returns the counter."""
         return self.give()
 
@@ -73,13 +73,7 @@ cdef class Semaphore(Linkable):
         if self.counter > 0:
             _core.runtime_unpark_first(&self.waiting)
 
-    cdef bint take(self) except -1:
-        if self.counter == 0:
-            self.wait_for_one(None)
-        self.counter -= 1
-        return True
-
-    def acquire(self, blocking=True, timeout=None):
+    cpdef object acquire(self, blocking=True, timeout=None):
         """Take one; while there is none wait, `timeout` seconds at most. Not at all if `blocking` is false.
 
         Returns whether it was taken.
@@ -97,10 +91,10 @@ cdef class Semaphore(Linkable):
         return self.counter
 
     def __enter__(self):
-        self.take()
+        self.acquire()
 
     def __exit__(self, kind, value, traceback):
-        self.give()
+        self.release()
 
 
 @cython.auto_pickle(False)

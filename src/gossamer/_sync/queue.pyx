@@ -237,7 +237,7 @@ cdef class SimpleQueue:
             self.pass_on()
             raise
 
-    # ---- putting and getting ----
+    # ---- putting and getting: what is short for put(), get() and peek() calls those that a subclass has ----
 
     cdef int add(self, object item, object block, object timeout) except -1:
         if self.is_shutdown:
@@ -268,7 +268,7 @@ cdef class SimpleQueue:
         _core.runtime_unpark_first(&self.putters)
         return item
 
-    def put(self, item, block=True, timeout=None):
+    cpdef object put(self, item, block=True, timeout=None):
         """Put an item in; while there is no room wait, `timeout` seconds at most. Not at all if `block` is false.
 
         Raises Full if there was no room in time, and on the hub greenlet, which never waits; ValueError for a
@@ -278,9 +278,9 @@ cdef class SimpleQueue:
 
     def put_nowait(self, item):
         """Put an item in. Raises Full if there is no room, ShutDown after shutdown()."""
-        self.add(item, False, None)
+        self.put(item, False)
 
-    def get(self, block=True, timeout=None):
+    cpdef object get(self, block=True, timeout=None):
         """Take the next item out and return it; while there is none wait, `timeout` seconds at most.
 
         block: False does not wait at all.
@@ -291,9 +291,9 @@ cdef class SimpleQueue:
 
     def get_nowait(self):
         """Take the next item out and return it. Raises Empty if there is none, ShutDown after shutdown()."""
-        return self.take(False, None)
+        return self.get(False)
 
-    def peek(self, block=True, timeout=None):
+    cpdef object peek(self, block=True, timeout=None):
         """The next item, which stays where it is. Waits and raises as get() does.
 
         block, timeout: as of `get`.
@@ -314,7 +314,7 @@ cdef class SimpleQueue:
         return self
 
     def __next__(self):
-        item = self.take(True, None)
+        item = self.get()
         if item is StopIteration:
             raise StopIteration
         return item
@@ -545,7 +545,7 @@ cdef class Channel:
 
     def put_nowait(self, item):
         """Hand an item to somebody who waits for it. Raises Full if nobody does."""
-        self.hand_over(item)
+        self.put(item, False)
 
     def get(self, block=True, timeout=None):
         """Take the item that was offered first and return it; wait for one, `timeout` seconds at most.

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Watchers of time and of descriptors, and calls: what is hot of gevent's event loop interface.
 
 A watcher calls a function on the hub greenlet at each event, where nobody waits for it. Those of time and of
@@ -7,6 +8,7 @@ in `watchers`, are Python code on the same base.
 What the code rests on:
 
 - A watcher that is started lives until it is stopped, whoever else knows it: the hub, or a promise, holds it.
+- A subclass may forget to call `__init__`: a loop that is None is an error, not a crash.
 - `_active` is what start() and stop() were asked for. A timer that fires once is not active any more when its callback
   is called, so that this may start it again.
 """
