@@ -352,6 +352,45 @@ os._exit(0)
     assert out == ""
 
 
+def test_a_hub_makes_way_for_whom_dup2_puts_in_its_descriptors_place() -> None:
+    out = output_of(
+        """
+        import os, signal, socket, threading
+        from gossamer._core import get_hub, sleep, spawn, WaitQueue
+        left, right = socket.socketpair()
+        reader = spawn(right.recv, 1)
+        sleep(0.001)
+        epoll = get_hub().fileno()
+        eventfd = next(
+            number for number in map(int, os.listdir("/proc/self/fd"))
+            if number != epoll and os.path.exists(f"/proc/self/fd/{number}")
+            and os.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventfd]"
+        )
+        reading, writing = os.pipe()
+        for number in (epoll, eventfd):
+            assert os.dup2(writing, number) == number
+            os.write(number, b"x")
+        assert os.read(reading, 9) == b"xx" and get_hub().fileno() != epoll
+        left.send(b"y")
+        reader.join()
+        queue = WaitQueue()
+        waiter = spawn(queue.park)
+        sleep(0)
+        threading.Thread(target=queue.unpark).start()
+        waiter.join()
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        signal.pause()
+        os.set_blocking(reading, False)
+        try:
+            print(os.read(reading, 9))
+        except BlockingIOError:
+            print(reader.value, "and nothing of the hub's in the pipe")
+        """
+    )
+    assert out == "b'y' and nothing of the hub's in the pipe\n"
+
+
 def test_the_bounds_of_closerange_are_judged_as_ever() -> None:
     os.closerange(5, 5)
     os.closerange(7, 3)

@@ -213,7 +213,10 @@ PyObject *
 os_dup2(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     int from = descriptor_from(args, count, names, 0, "fd"), to = descriptor_from(args, count, names, 1, "fd2");
-    if (from >= 0 && to >= 0 && from != to && fcntl(from, F_GETFD) >= 0)
+    if (from >= 0 && to >= 0 && from != to && fcntl(from, F_GETFD) >= 0) {
+        if (pollers_make_way(to) < 0)
+            return NULL;
         number_gone(to);
+    }
     return point_original(&socket_points[OS_DUP2], module, args, count, names);
 }

@@ -1,5 +1,6 @@
 /* Registration of descriptors with epoll: see poller.h for the rules. */
 #include "hub.h"
+#include "signals.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -207,6 +208,37 @@ poller_reopen(struct poller *poller)
     for (int block = 0; block < poller->block_count; block++)
         for (int i = 0; poller->blocks[block] != NULL && i < POLLABLES_A_BLOCK; i++)
             register_in_child(poller, block * POLLABLES_A_BLOCK + i, &poller->blocks[block][i]);
+    return 0;
+}
+
+static int
+make_way(int *place, int descriptor)
+{
+    if (*place != descriptor)
+        return 0;
+    int moved = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (moved < 0)
+        return -1;
+    *place = moved;
+    return 1;
+}
+
+/* The old number is not closed: whoever wants it replaces it. The registration of the eventfd is its file's. */
+int
+pollers_make_way(int descriptor)
+{
+    for (struct thread *thread = core.threads; thread != NULL; thread = thread->next) {
+        struct hub *hub = thread->hub;
+        int moved = hub != NULL ? make_way(&hub->poller.epoll, descriptor) : 0;
+        if (hub != NULL && moved == 0)
+            moved = make_way(&hub->poller.wakeup, descriptor);
+        if (moved < 0) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+        if (moved > 0)
+            signals_follow(hub);
+    }
     return 0;
 }
 

@@ -103,6 +103,11 @@ void pollable_forget(struct pollable *pollable);
 int poller_after_fork(struct poller *poller);
 int poller_reopen(struct poller *poller);
 
+/* ---- for the points ---- */
+/* Somebody is about to put another file under this number: a hub's descriptor that has it goes on under another one.
+   Returns -1 with OSError set. */
+int pollers_make_way(int descriptor);
+
 /* ---- poll.c, for the points ---- */
 struct hub;
 

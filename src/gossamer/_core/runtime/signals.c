@@ -65,6 +65,13 @@ signals_detach(struct hub *hub)
 }
 
 void
+signals_follow(const struct hub *hub)
+{
+    if (hub->wakes_for_signals)
+        __atomic_store_n(&wakeup, hub->poller.wakeup, __ATOMIC_SEQ_CST);
+}
+
+void
 signals_after_fork(struct hub *hub)
 {
     /* the parent's signals are not the child's */

@@ -24,6 +24,9 @@ void signals_hook(int number);
 void signals_attach(struct hub *hub);
 void signals_detach(struct hub *hub);
 
+/* The hub's eventfd has another number. */
+void signals_follow(const struct hub *hub);
+
 /* The same in a forked child, where the thread that forked is the main thread. */
 void signals_after_fork(struct hub *hub);
 
