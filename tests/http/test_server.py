@@ -496,6 +496,29 @@ def leaves_nothing(requests: int, connections: int) -> None:
 
 
 @measures_memory
+def test_header_names_that_nobody_else_sends_leave_nothing() -> None:
+    source = """
+def application(environ, start_response):
+    start_response('200 OK', [])
+    gc.collect()
+    return [b'%d blocks' % sys.getallocatedblocks()]
+"""
+    numbers = iter(range(10**9))
+
+    def load() -> None:
+        for length in (10, 200):
+            for _ in range(40):
+                names = "".join(f"X{next(numbers):0{length}}: a\r\n" for _ in range(50))
+                client.sendall(f"GET / HTTP/1.1\r\nHost: a\r\n{names}\r\n".encode())
+                blocks.append(int(answers(read_until(client, b" blocks"))[0].body.split()[0]))
+
+    blocks: list[int] = []
+    with serving(source) as server, server.connect() as client:
+        assert least_growth(load, lambda: blocks[-1], warm_up=1) < 500
+        assert server.stop() == ""
+
+
+@measures_memory
 def test_requests_and_aborted_connections_leave_nothing() -> None:
     leaves_nothing(scaled(20_000, 400), scaled(2000, 40))
 

@@ -410,11 +410,10 @@ cdef class Connection(RequestReader):
         return 0
 
     cdef int close_result(self, result) except -1:
-        close = getattr(result, "close", None)
-        if close is None:
-            return 0
         try:
-            close()
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
         except (GreenletExit, KeyboardInterrupt):
             self.broken = True
             raise

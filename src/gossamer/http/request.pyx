@@ -46,7 +46,9 @@ cdef extern from "http/head.h":
     int digit_of(char byte) nogil
     size_t unquote(char *text, size_t size) nogil
 
+# What is kept of the names that clients send, of which a hostile one thinks up as many and as long as it likes.
 cdef Py_ssize_t MOST_KEYS = 1024
+cdef Py_ssize_t LONGEST_KEPT_NAME = 64
 cdef Py_ssize_t LINE = 4096
 # Of a line with the size of a chunk and nothing else.
 cdef Py_ssize_t PLAIN_SIZE = 18
@@ -60,6 +62,8 @@ cdef str COOKIE = sys.intern("HTTP_COOKIE")
 cdef str EXPECT = sys.intern("HTTP_EXPECT")
 cdef str HOST = sys.intern("HTTP_HOST")
 cdef str TRANSFER_ENCODING = sys.intern("HTTP_TRANSFER_ENCODING")
+# Those that are compared by identity.
+cdef dict KNOWN_KEYS = {key: key for key in (CONTENT_LENGTH, CONNECTION, COOKIE, EXPECT, HOST, TRANSFER_ENCODING)}
 
 
 cdef str latin(const char *text, Py_ssize_t size):
@@ -67,12 +71,15 @@ cdef str latin(const char *text, Py_ssize_t size):
 
 
 cdef object key_of(Settings settings, bytes name):
-    """The environment's key for a header; None for one that is dropped."""
+    """The environment's key for a header; None for one that is dropped. Not interned: 3.12 never frees what is."""
     key = None
     if b"_" not in name:
         key = name.upper().replace(b"-", b"_").decode("latin-1")
-        key = sys.intern(key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else "HTTP_" + key)
-    if len(settings.keys) < MOST_KEYS:
+        key = key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else "HTTP_" + key
+        key = KNOWN_KEYS.get(key, key)
+    if len(name) <= LONGEST_KEPT_NAME:
+        if len(settings.keys) >= MOST_KEYS:
+            settings.keys.clear()
         settings.keys[name] = key
     return key
 
