@@ -14,8 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is kept of the memory that a crowd leaves behind: 2, 2 and 60 MB at most. */
+/* What is kept of the memory that a crowd leaves behind: 2, 2 and 60 MB at most. AddressSanitizer sees who uses what has
+   been freed, and not who uses what lies on a list. */
+#ifdef __SANITIZE_ADDRESS__
+enum { FREE_FIBERS_KEPT = 0, FREE_GREENLETS_KEPT = 0, GREEN_THREADS_KEPT = 0 };
+#else
 enum { FREE_FIBERS_KEPT = 4096, FREE_GREENLETS_KEPT = 4096, GREEN_THREADS_KEPT = 128 * 1024 };
+#endif
 
 /* ---- free lists ---- */
 
@@ -63,9 +68,9 @@ kept_list_take(struct kept_list *list)
 }
 
 static bool
-kept_list_grow(struct kept_list *list, int most)
+kept_list_grow(struct kept_list *list, uint32_t most)
 {
-    int room = list->room > 0 ? list->room * 2 : 256;
+    uint32_t room = list->room > 0 ? list->room * 2 : 256;
     struct fiber **fibers = room <= most ? realloc(list->fibers, (size_t)room * sizeof *fibers) : NULL;
     if (fibers == NULL)
         return false;
@@ -75,7 +80,7 @@ kept_list_grow(struct kept_list *list, int most)
 }
 
 static bool
-kept_list_give(struct kept_list *list, int most, struct fiber *fiber)
+kept_list_give(struct kept_list *list, uint32_t most, struct fiber *fiber)
 {
     if (list->count == list->room && !kept_list_grow(list, most))
         return false;

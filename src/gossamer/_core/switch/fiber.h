@@ -141,7 +141,7 @@ struct free_list {
 /* The same for crowds: one sees from afar who comes next. */
 struct kept_list {
     struct fiber **fibers;
-    int count, room;
+    uint32_t count, room;
 };
 
 /* The state of the one interpreter that may import the core. Guarded by its GIL. */
