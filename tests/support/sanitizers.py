@@ -14,6 +14,10 @@ measures_memory = pytest.mark.skipif(
     reason="AddressSanitizer keeps freed memory and shadows all of it, so that resident memory says nothing",
 )
 
+uses_memory_again = pytest.mark.skipif(
+    IS_SANITIZED, reason="under AddressSanitizer what has been freed is kept apart, and the core keeps no lists"
+)
+
 throws_in_cxx = pytest.mark.skipif(
     # An extension with UBSan brings libstdc++ as well, too late.
     IS_SANITIZED and "libstdc++" not in os.environ.get("LD_PRELOAD", ""),

@@ -231,14 +231,6 @@ def watchers_of_time_and_descriptors() -> None:
     loop.run_callback(int).stop()
 
 
-def has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
-
-
 def watchers_of_what_happens_seldom() -> None:
     loop = get_hub().loop
     made: list[Any] = [loop.idle(), loop.prepare(), loop.check(), loop.fork(), loop.async_(), loop.stat("/", 60)]
@@ -249,11 +241,13 @@ def watchers_of_what_happens_seldom() -> None:
     made[4].callback = called.append
     made[4].args = (1,)
     made[4].send()
-    until(lambda: called)
-    until(lambda: not has_children())
-    for it in made:
-        it.stop()
-        it.close()
+    try:
+        until(lambda: called)
+        until(lambda: not made[-1].active)
+    finally:
+        for it in made:
+            it.stop()
+            it.close()
 
 
 def a_handler_of_signals() -> None:

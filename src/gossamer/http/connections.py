@@ -104,6 +104,8 @@ class Connections(Service):
         if self.open_connections:
             self.kill_all()
             self._wait_for_last(time.monotonic() + _LAST_RESORT)
+        if not self.open_connections:
+            self._stop_sweeping()
 
     def stats(self) -> dict[str, Any]:
         """The figures of this moment.
@@ -177,7 +179,14 @@ class Connections(Service):
                 self._sample(time.monotonic())
                 _core.sleep(interval)
         finally:
-            self._sweeping = None
+            if self._sweeping is _core.getcurrent():
+                self._sweeping = None
+
+    def _stop_sweeping(self) -> None:
+        """Nothing is to come: who sweeps is not to keep the server for another round."""
+        sweeping, self._sweeping = self._sweeping, None
+        if sweeping is not None:
+            _core.throw_into(sweeping, _core.GreenletExit())
 
     def _sample(self, now: float) -> None:
         """The rate is taken over times of at least a second."""

@@ -12,6 +12,7 @@ import pytest
 from gossamer._core import Callback, GreenThread, get_hub, getcurrent, greenlet, sleep, spawn
 from tests.support.children import output_of
 from tests.support.runtime import PRELUDE, joined, reported, turns
+from tests.support.sanitizers import uses_memory_again
 
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 
@@ -292,6 +293,7 @@ except RuntimeError as error:
     assert output_of(PRELUDE + child) == "a green thread cannot be initialized again after its start\n"
 
 
+@uses_memory_again
 def test_a_green_thread_knows_nothing_of_another_whose_memory_it_was_given() -> None:
     class Failed(Exception):
         pass
