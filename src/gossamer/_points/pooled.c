@@ -57,13 +57,23 @@ struct point pooled_points[] = {
 
 /* ---- helpers ---- */
 
+/* By an interned name: the interpreter's cache of methods keeps every other string that it was asked for. */
+static PyObject *
+helper_find(const char *module, const char *name)
+{
+    PyObject *helpers = PyImport_ImportModule(module);
+    PyObject *interned = helpers != NULL ? PyUnicode_InternFromString(name) : NULL;
+    PyObject *helper = interned != NULL ? PyObject_GetAttr(helpers, interned) : NULL;
+    Py_XDECREF(interned);
+    Py_XDECREF(helpers);
+    return helper;
+}
+
 PyObject *
 call_helper(const char *module, const char *name, const struct point *point, PyObject *const *args, Py_ssize_t count,
             PyObject *names)
 {
-    PyObject *helpers = PyImport_ImportModule(module);
-    PyObject *helper = helpers != NULL ? PyObject_GetAttrString(helpers, name) : NULL;
-    Py_XDECREF(helpers);
+    PyObject *helper = helper_find(module, name);
     if (helper == NULL)
         return NULL;
     Py_ssize_t total = count + (names != NULL ? PyTuple_GET_SIZE(names) : 0);
