@@ -200,9 +200,8 @@ def announce(address: Address, application: str, workers: int = 1) -> None:
     processes = f" with {workers} workers" if workers > 1 else ""
     try:
         print(f"gossamer: serving {application} on {address.url}{processes} (Ctrl-C stops it)", flush=True)
-    except (
-        BrokenPipeError
-    ):  # whoever started it does not listen; what is left in the buffer has to go somewhere at exit
+    except BrokenPipeError:  # whoever started it does not listen
+        # what is left in the buffer has to go somewhere at exit
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
