@@ -1,5 +1,6 @@
 """The server as a whole: figures, time limits, stopping, TLS and Unix sockets, and that it leaves nothing behind."""
 
+import io
 import json
 import re
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from gossamer.http import Limits
+from gossamer.http.access_log import Access, CombinedLog
 from tests.http.serving import Serving, answers, read_all, read_until, serving
 from tests.support.certificates import make_certificates
 from tests.support.children import output_of
@@ -493,6 +495,13 @@ def leaves_nothing(requests: int, connections: int) -> None:
         assert after[:3] == before[:3]
         assert after[3] <= before[3] + 1  # the connection that asks may or may not have waited
         assert server.stop() == ""
+
+
+def test_an_access_log_whose_stream_has_been_closed_harms_nobody() -> None:
+    stream = io.StringIO()
+    log = CombinedLog(stream)
+    stream.close()
+    log(Access("127.0.0.1", "GET", "/", "HTTP/1.1", 200, 5, 0.1, None, None))
 
 
 @measures_memory

@@ -39,7 +39,7 @@ number_from(PyObject *argument)
     PyObject *number = NULL;
     if (PyIndex_Check(argument))
         number = PyNumber_Index(argument);
-#if PY_VERSION_HEX >= 0x030f0000
+#if TIMES_TAKE_ANY_FLOAT
     else
         number = PyFloat_FromDouble(PyFloat_AsDouble(argument));
 #endif

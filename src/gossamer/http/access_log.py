@@ -35,8 +35,8 @@ class Access:
 class CombinedLog:
     """An `access_log` for `Server`: writes a line to `stream` (None: the standard output) for each request.
 
-    What cannot be written is lost, without harm to the connection: the disk is full, nobody reads the pipe, there is no
-    standard output.
+    What cannot be written is lost, without harm to the connection: the disk is full, nobody reads the pipe, the stream
+    has been closed, there is no standard output.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -46,7 +46,7 @@ class CombinedLog:
     def __call__(self, access: Access) -> None:
         """Write the line."""
         if self.stream is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # the latter of a closed stream
                 self.stream.write(combined(access) + "\n")
                 self.stream.flush()
 
