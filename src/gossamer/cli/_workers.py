@@ -95,10 +95,12 @@ class Workers:
         except BaseException:  # noqa: BLE001 - shown as the interpreter would: nobody is above us
             sys.excepthook(*sys.exc_info())
         finally:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(status)
+            try:
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+            finally:  # a second signal may come at any moment, and a child is not to go on as its parent
+                os._exit(status)
 
     def _say_ready(self) -> None:
         with contextlib.suppress(BrokenPipeError):
