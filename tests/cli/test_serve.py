@@ -138,6 +138,44 @@ def test_who_is_stopped_before_serving_ends_with_status_0(folder: Path, number: 
     assert not (folder / "socket").exists()
 
 
+def test_a_worker_that_is_told_twice_before_it_serves_tidies_up_once_and_ends(folder: Path) -> None:
+    (folder / "slow.py").write_text(
+        "import os, signal, time\n"
+        "try:\n"
+        "    open('began', 'w').close()\n"
+        "    time.sleep(600)\n"
+        "finally:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    open('tidied', 'w').close()\n"
+    )
+    assert ended_when_it_began(folder) == (0, b"", b"")
+    assert (folder / "tidied").exists()
+
+
+def test_a_worker_whose_application_swallows_the_signal_ends_when_it_is_to_serve(folder: Path) -> None:
+    (folder / "slow.py").write_text(
+        "import time\n"
+        "try:\n"
+        "    open('began', 'w').close()\n"
+        "    time.sleep(600)\n"
+        "except KeyboardInterrupt:\n"
+        "    app = print\n"
+    )
+    assert ended_when_it_began(folder) == (0, b"", b"")
+
+
+def ended_when_it_began(folder: Path) -> tuple[int, bytes, bytes]:
+    """Status and output of two workers that are told to end when slow.py in the folder has made the file `began`."""
+    command = [*MODULE, "serve", "--bind", "unix:socket", "--workers", "2", "--grace", "600", "slow:app"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not (folder / "began").exists():
+            time.sleep(0.01)
+        process.terminate()
+        out, err = process.communicate(timeout=patience(30))
+    return process.returncode, out, err
+
+
 @pytest.mark.parametrize("words", [[], ["--access-log"]])
 def test_it_serves_although_nobody_reads_its_output(words: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:

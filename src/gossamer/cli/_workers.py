@@ -7,8 +7,9 @@ The parent never runs the work and has no hub: it sleeps in sigtimedwait(2) unti
   all are stopped. One that ends later is replaced; one that did not live for a second is replaced after a second, so
   that a fault does not become a storm of processes.
 * SIGTERM and SIGINT reach the children as SIGTERM; so does SIGINT from the terminal, which goes to all processes of
-  its group: children have to take a second one calmly.
-* A second pipe tells the children that their parent is gone, however it went: nobody writes to it, and it ends.
+  its group: children have to take a second one calmly, also while they are still on their way to the work.
+* A second pipe tells the children that they are to end, or that their parent is gone, however it went: nobody writes
+  to it, and it ends. Who did not mind the signal on its way to the work sees it there.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import NamedTuple, NoReturn
 
 CANNOT_START = 2
@@ -33,7 +35,7 @@ class Links(NamedTuple):
     """What a child has of its parent.
 
     ready: call it when the work has begun.
-    lifeline: a descriptor to read from: it ends when the parent has ended.
+    lifeline: a descriptor to read from: it ends when the parent has ended, or wants its children to.
     """
 
     ready: Callable[[], None]
@@ -41,6 +43,23 @@ class Links(NamedTuple):
 
 
 Work = Callable[[Links], int]
+
+
+def interrupt_once() -> None:
+    """Have the first signal to end raise KeyboardInterrupt, and those after it do nothing.
+
+    A second one would strike what tidies up after the first, or a callback that cannot pass it on.
+    """
+    told = False
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's arguments
+        nonlocal told
+        if not told:
+            told = True
+            raise KeyboardInterrupt
+
+    for number in ENDING:
+        signal.signal(number, on_signal)
 
 
 class Workers:
@@ -71,7 +90,7 @@ class Workers:
         finally:
             self._stop()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            for descriptor in (*self.ready_pipe, *self.lifeline):
+            for descriptor in (*self.ready_pipe, self.lifeline[0]):
                 os.close(descriptor)
         return self.status
 
@@ -88,6 +107,7 @@ class Workers:
         try:
             os.close(self.ready_pipe[0])
             os.close(self.lifeline[1])
+            interrupt_once()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             status = self.work(Links(self._say_ready, self.lifeline[0]))
         except KeyboardInterrupt:  # it was stopped before it had handlers of its own
@@ -123,6 +143,8 @@ class Workers:
             if came is not None and came.si_signo in ENDING:
                 return
             for born, status in self._ended():
+                if ENDING & signal.sigpending():  # the children were told as well, by the terminal, and were faster
+                    return
                 if status == CANNOT_START and not self.announced:
                     self.status = CANNOT_START
                     return
@@ -155,6 +177,7 @@ class Workers:
     def _stop(self) -> None:
         """Ask all to end, and kill those that have not after `patience` seconds."""
         self._tell(signal.SIGTERM)
+        os.close(self.lifeline[1])
         deadline = time.monotonic() + self.patience
         self._ended()
         while self.births and time.monotonic() < deadline:
