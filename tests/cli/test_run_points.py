@@ -160,3 +160,26 @@ server.shutdown()
 """)
     ended = with_gossamer("program.py")
     assert (ended.status, ended.out) == (0, "20\n"), ended.describe()
+
+
+def test_who_blocks_the_hub_is_told_if_the_environment_asks_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "program.py").write_text("""
+import ctypes, threading
+def culprit():
+    ctypes.CDLL(None).usleep(800000)
+thread = threading.Thread(target=culprit)
+thread.start()
+thread.join()
+""")
+    monkeypatch.setenv("GEVENT_MONITOR_THREAD_ENABLE", "yes")
+    told = with_gossamer("program.py")
+    assert told.status == 0, told.describe()
+    assert "has blocked its hub for 0.1 seconds or more" in told.err
+    assert "in culprit" in told.err
+    monkeypatch.setenv("GEVENT_MONITOR_THREAD_ENABLE", "perhaps")
+    refused = with_gossamer("program.py")
+    assert refused.status == 2, refused.describe()
+    assert refused.err.startswith("gossamer run: GEVENT_MONITOR_THREAD_ENABLE: 'perhaps' is neither")
+    assert refused.err.count("\n") == 1

@@ -15,7 +15,7 @@ from gossamer.events import (
     PeriodicMonitorThreadStartedEvent,
     subscribers,
 )
-from tests.support.children import output_of
+from tests.support.children import output_of, run_child
 
 
 @pytest.fixture
@@ -285,3 +285,20 @@ def test_memory_is_told_of_when_it_grows_beyond_the_maximum_and_when_it_is_below
 def test_the_event_of_the_start_names_the_monitor() -> None:
     thing: Any = object()
     assert PeriodicMonitorThreadStartedEvent(thing).monitor is thing
+
+
+MADE = {
+    "by patching": "from gossamer import monkey; monkey.patch_all()",
+    "by the core, before their class is known": "from gossamer import _core; _core.get_hub(); import gossamer.hub",
+}
+
+
+@pytest.mark.parametrize("made", MADE.values(), ids=MADE)
+def test_the_environment_is_heeded_where_nobody_asks_for_the_hub(made: str) -> None:
+    ended = run_child(
+        f"{made}\nimport ctypes\ndef culprit():\n    ctypes.CDLL(None).usleep(800000)\nculprit()",
+        environment={"GEVENT_MONITOR_THREAD_ENABLE": "yes"},
+    )
+    assert ended.status == 0, ended.describe()
+    assert "has blocked its hub for 0.1 seconds or more" in ended.err
+    assert "in culprit" in ended.err

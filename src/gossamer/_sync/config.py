@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Generic, Self, TypeVar, overload
 
+from gossamer._sync.monitored import MONITORED
+
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off", "")
 _UNITS = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
@@ -218,7 +220,7 @@ class Config:
     threadpool_idle_task_timeout = _Setting[float | None](_seconds, 5.0, "GEVENT_THREADPOOL_IDLE_TASK_TIMEOUT")
     """Seconds after which an idle thread of a hub's thread pool ends; 0 or None: never."""
 
-    monitor_thread = _Setting(validate_bool, False, "GEVENT_MONITOR_THREAD_ENABLE", _monitor_thread_changed)
+    monitor_thread = _Setting(validate_bool, False, MONITORED, _monitor_thread_changed)
     """Whether hubs start a monitoring thread when they are made; the calling thread's does when this is set."""
 
     format_context = _Setting(_function, repr, "GEVENT_FORMAT_CONTEXT")

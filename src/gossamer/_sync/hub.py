@@ -412,3 +412,7 @@ def fork() -> int:
 
 Hub.__module__ = Waiter.__module__ = signal.__module__ = "gossamer.hub"
 _core.set_hub_class(Hub)
+
+# the calling thread's may have been made before, without this class's `__init__`
+if config.monitor_thread and _core.thread_has_hub():
+    get_hub().start_periodic_monitoring_thread()

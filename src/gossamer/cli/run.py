@@ -35,10 +35,11 @@ def main(arguments: Sequence[str]) -> int:
 def prepare(*, as_gevent: bool) -> None:
     """Make the process what the program is to find, before anything of the program runs.
 
-    Blocking points are on as soon as there is a hub; from here on `threading.Thread` starts green threads.
+    Blocking points are on as soon as there is a hub; from here on `threading.Thread` starts green threads. The hub is
+    monitored if the environment asks for it.
 
     as_gevent: serve `greenlet` and `gevent` from Gossamer, in child processes too.
-    Raises ProgramError if that is not possible any more.
+    Raises ProgramError if that is not possible any more, or the environment says something that means nothing.
     """
     if as_gevent:
         from gossamer import compat
@@ -48,8 +49,12 @@ def prepare(*, as_gevent: bool) -> None:
         except compat.AliasError as error:
             raise ProgramError(str(error)) from error
     from gossamer import _core
+    from gossamer._sync.monitored import make_hub
 
-    _core.get_hub()
+    try:
+        make_hub()
+    except ValueError as error:
+        raise ProgramError(str(error)) from error
     _core.points_switch("green-threads", True)
 
 

@@ -16,6 +16,7 @@ from importlib import import_module
 
 from gossamer import _core
 from gossamer._sync import events
+from gossamer._sync.monitored import make_hub
 from gossamer.monkey._originals import save_originals
 from gossamer.monkey._state import PATCHES, patched
 
@@ -69,7 +70,7 @@ def patch_all(
         "queue": queue,
         "contextvars": contextvars,
     }
-    _core.get_hub()
+    make_hub()
     anew = any(on and name not in patched for name, on in wanted.items())
     arguments = {**wanted, "aggressive": aggressive, "Event": Event}
     if anew and not _agreed(events.GeventWillPatchAllEvent(arguments, kwargs)):
@@ -178,7 +179,7 @@ def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> N
 
 def _patch(name: str) -> None:
     """Switch on what belongs to the patch, in this OS thread as well if it had no hub."""
-    _core.get_hub()
+    make_hub()
     if name in patched:
         return
     announced = PATCHES[name].announced
