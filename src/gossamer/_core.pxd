@@ -41,7 +41,14 @@ cdef extern from "_core/runtime/interface.h":
     bint runtime_interrupt(object greenlet, object exception)
     int runtime_wait_descriptor(int descriptor, bint for_writing, int64_t deadline) except -1
 
-    # Calls on the hub greenlet, and events of time and of descriptors for whoever does not wait (_core/runtime/watch.h).
+    # Calls on the hub greenlet, and events for whoever does not wait (_core/runtime/watch.h).
+    enum:
+        WATCH_TOLD
+        WATCH_OF_OTHERS
+        WATCH_IDLE
+        WATCH_PREPARE
+        WATCH_CHECK
+
     cdef struct watch:
         PyObject *owner
         int (*fire)(PyObject *owner, int events) except -1
@@ -51,6 +58,8 @@ cdef extern from "_core/runtime/interface.h":
     object runtime_callback(object hub, object function, tuple args)
     int runtime_watch_time(watch *watched, object hub, int64_t when, bint referenced) except -1
     int runtime_watch_descriptor(watch *watched, object hub, int descriptor, int events, bint referenced) except -1
+    int runtime_watch_stand(watch *watched, object hub, int kind, bint referenced) except -1
+    int runtime_watch_tell(watch *watched, object hub) except -1
     void runtime_watch_stop(watch *watched)
     void runtime_watch_refer(watch *watched, bint referenced)
     int64_t runtime_time_after(double seconds)

@@ -1,18 +1,20 @@
-"""hub.loop: callbacks and watchers with gevent's interface; those of descriptors are in test_loop_descriptors.py."""
+"""hub.loop: callbacks, timers, and what all watchers have.
+
+Those of descriptors are in test_loop_descriptors.py, the others in test_watchers.py.
+"""
 
 import gc
 import os
-import signal
 import time
 import weakref
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gossamer import get_hub, getcurrent, sleep
+from gossamer import get_hub, getcurrent, sleep, spawn
 from gossamer.core import loop as loop_class
 from gossamer.core import watcher as watcher_class
+from gossamer.exceptions import ConcurrentObjectUseError
 from gossamer.switching import error
 from tests.support.children import output_of
 from tests.support.runtime import in_thread, reported, turns, until
@@ -199,99 +201,7 @@ def test_bad_arguments_are_refused(make: Any, error: type[Exception]) -> None:
         make()
 
 
-# ---- the others ----
-
-
-def test_another_thread_may_send_to_an_async_watcher() -> None:
-    seen: list[Any] = []
-    watcher = loop.async_()
-    watcher.start(lambda: seen.append(getcurrent()))
-    in_thread(watcher.send)
-    assert watcher.pending
-    until(lambda: seen)
-    assert seen == [get_hub()]
-    assert not watcher.pending
-    watcher.stop()
-    watcher.send_ignoring_arg("ignored")
-    turns()
-    assert seen == [get_hub()]
-
-
-def test_the_end_of_a_child_is_told_with_its_status() -> None:
-    assert (
-        output_of(
-            """
-import gossamer, os
-loop = gossamer.get_hub().loop
-pid = os.fork()
-if pid == 0:
-    os._exit(3)
-child = loop.child(pid)
-child.start(lambda: print(child.rpid == pid, os.waitstatus_to_exitcode(child.rstatus)))
-print(gossamer.wait(), child.active)
-"""
-        )
-        == "True 3\nTrue False\n"
-    )
-
-
-def test_a_signal_is_told_to_each_watcher_and_the_handler_before_comes_back() -> None:
-    before = signal.getsignal(signal.SIGUSR2)
-    seen: list[int] = []
-    one, other = loop.signal(signal.SIGUSR2), loop.signal(signal.SIGUSR2, ref=False)
-    one.start(seen.append, 1)
-    other.start(seen.append, 2)
-    os.kill(os.getpid(), signal.SIGUSR2)
-    until(lambda: len(seen) == 2)
-    one.stop()
-    os.kill(os.getpid(), signal.SIGUSR2)
-    until(lambda: len(seen) == 3)
-    other.stop()
-    assert seen == [1, 2, 2]
-    assert signal.getsignal(signal.SIGUSR2) is before
-
-
-def test_a_change_of_a_file_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    seen: list[bool] = []
-    with loop.stat(str(path), interval=0.005) as watcher:
-        watcher.start(lambda: seen.append(watcher.prev is None and watcher.attr is not None))
-        turns()
-        path.write_text("text")
-        until(lambda: seen)
-    assert seen == [True]
-
-
-@pytest.mark.parametrize("kind", ["idle", "prepare", "check"])
-def test_watchers_of_the_loop_itself_fire_over_and_over(kind: str) -> None:
-    seen: list[int] = []
-    watcher = getattr(loop, kind)()
-    watcher.start(seen.append, 1)
-    until(lambda: len(seen) > 1)
-    watcher.stop()
-    turns()
-    count = len(seen)
-    sleep(0.03)
-    assert len(seen) == count
-
-
-def test_a_fork_is_told_in_the_child() -> None:
-    assert (
-        output_of(
-            """
-import gossamer, os
-seen = []
-watcher = gossamer.get_hub().loop.fork()
-watcher.start(seen.append, 1)
-pid = os.fork()
-gossamer.sleep(0)
-if pid == 0:
-    os._exit(0 if seen == [1] else 1)
-print(seen, os.waitpid(pid, 0)[1])
-"""
-        )
-        == "[] 0\n"
-    )
+# ---- all of them ----
 
 
 def test_the_callback_and_the_args_of_a_watcher_may_be_changed_while_it_is_active() -> None:
@@ -339,7 +249,7 @@ for watcher in watchers:
 sleep(0)
 print(loop.activecnt)
 """)
-    assert out == "2 False\n[False, False, False, False] 0 True\n1\n0\n"
+    assert out == "4 False\n[False, False, False, False] 0 True\n1\n0\n"
 
 
 def test_a_watcher_that_is_told_that_it_rests_while_it_does_not_stands_in_one_place_all_the_same() -> None:
@@ -363,21 +273,6 @@ def test_a_watcher_that_is_told_that_it_rests_while_it_does_not_stands_in_one_pl
     os.close(other)
 
 
-def test_the_end_of_a_child_that_somebody_else_has_reaped_is_told_all_the_same() -> None:
-    out = output_of("""
-import gossamer, os
-loop = gossamer.get_hub().loop
-pid = os.fork()
-if pid == 0:
-    os._exit(3)
-os.waitpid(pid, 0)
-child = loop.child(pid)
-child.start(lambda: print("told", child.rpid == pid, child.rstatus))
-print(gossamer.wait(timeout=30), child.active)
-""")
-    assert out == "told True 0\nTrue False\n"
-
-
 def test_watchers_of_subclasses_that_forgot_to_call_init_are_an_error() -> None:
     source = """
         from gossamer._sync.watcher import Io, Timer
@@ -391,3 +286,135 @@ def test_watchers_of_subclasses_that_forgot_to_call_init_are_an_error() -> None:
                     print('refused')
     """
     assert output_of(source) == "refused\n" * 4
+
+
+def test_an_io_watcher_whose_callback_fails_is_stopped_as_it_would_fail_over_and_over() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"x")
+    calls: list[int] = []
+
+    def fail(*_args: object) -> None:
+        calls.append(1)
+        raise LookupError("on purpose")
+
+    watcher = loop.io(reading, 1)
+    with reported() as reports:
+        for pass_events in (False, True):
+            watcher.start(fail, pass_events=pass_events)
+            until(lambda: not watcher.active)
+            sleep(0.005)
+    assert len(calls) == 2
+    assert [(it.context, it.type) for it in reports] == [(watcher, LookupError)] * 2
+    assert watcher.callback is None
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_timer_that_repeats_goes_on_when_its_callback_fails() -> None:
+    timer = loop.timer(0.001, 0.001)
+    with reported() as reports:
+        timer.start([].pop)
+        until(lambda: len(reports) > 2)
+        assert timer.active
+        timer.stop()
+
+
+def test_a_watcher_is_fed_whether_it_is_active_or_not_and_stop_takes_that_back() -> None:
+    seen: list[int] = []
+    reading, writing = os.pipe()
+    for watcher in (loop.timer(60), loop.io(reading, 1), loop.async_(), loop.idle()):
+        watcher.feed(0, seen.append, 1)
+        assert (watcher.active, watcher.pending, watcher.callback) == (False, True, seen.append)
+        turns()
+        assert (watcher.active, watcher.pending, watcher.callback) == (False, False, None)
+        watcher.feed(0, seen.append, 2)
+        watcher.stop()
+        turns()
+    assert seen == [1] * 4
+    timer = loop.timer(60)
+    timer.start(int)
+    timer.feed(0, seen.append, 3)
+    turns()
+    assert seen[4:] == [3]
+    assert timer.active
+    timer.stop()
+    with pytest.raises(TypeError, match="callable"):
+        timer.feed(0, 5)  # type: ignore[arg-type]
+    os.close(reading)
+    os.close(writing)
+
+
+def test_the_priority_of_a_watcher_is_a_number_that_changes_while_it_rests_alone() -> None:
+    timer = loop.timer(60)
+    assert timer.priority == 0
+    assert loop.io(0, 1, priority=1).priority == 1
+    timer.priority = -2
+    timer.start(int)
+    with pytest.raises(AttributeError, match="stop"):
+        timer.priority = 1
+    timer.stop()
+    assert timer.priority == -2
+    with pytest.raises(TypeError):
+        loop.timer(1, priority="high")  # type: ignore[arg-type]
+
+
+def test_a_watcher_that_serves_one_is_refused_to_a_second() -> None:
+    reading, writing = os.pipe()
+    for watcher in (loop.io(reading, 1), loop.io(reading, 3), loop.async_()):
+        first = spawn(get_hub().wait, watcher)
+        turns()
+        assert watcher.active
+        with pytest.raises(ConcurrentObjectUseError, match="already used"):
+            get_hub().wait(watcher)
+        first.kill()
+        assert not watcher.active
+        watcher.start(int)
+        with pytest.raises(ConcurrentObjectUseError, match="already used"):
+            get_hub().wait(watcher)
+        watcher.stop()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_wait_that_could_not_begin_leaves_the_watcher_free() -> None:
+    other = in_thread(lambda: get_hub().loop)
+    watcher = other.async_()
+    for _ in range(2):
+        with pytest.raises(error):
+            watcher.wait()
+    assert not watcher.active
+
+
+def test_what_a_stopped_watcher_lets_go_of_may_start_it_anew() -> None:
+    seen: list[int] = []
+    timer = loop.timer(0.001)
+
+    class Restarting:
+        def __call__(self) -> None:
+            seen.append(1)
+
+        def __del__(self) -> None:
+            timer.start(seen.append, 2)
+
+    timer.start(Restarting())
+    timer.stop()
+    gc.collect()
+    assert timer.active
+    until(lambda: seen)
+    assert seen == [2]
+
+
+def test_again_in_another_thread_changes_nothing() -> None:
+    timer = loop.timer(60, 60)
+    timer.start(int)
+    before = timer.at
+    with pytest.raises(error):
+        in_thread(lambda: timer.again(int))
+    assert (timer.active, timer.at, loop.activecnt) == (True, before, loop.activecnt)
+    assert get_hub().next_deadline() is not None
+    timer.stop()
+
+
+def test_events_are_told_in_words() -> None:
+    assert [loop.io(0, events).events_str for events in (1, 2, 3)] == ["READ", "WRITE", "READ|WRITE"]
+    assert "events=READ|WRITE" in repr(loop.io(0, 3))

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gossamer import _core
 from gossamer._sync.hub import get_hub
 from gossamer._sync.loop import Child
 
@@ -29,33 +28,33 @@ _CORE_DUMPED = 0x80
 class WatchedChild(Child):
     """A child whose status stays there for os.waitpid()."""
 
-    def _pump(self) -> None:
-        descriptor = os.pidfd_open(self.pid)
+    def _has_ended(self) -> bool:
+        which, number = (os.P_PID, self.pid) if self._descriptor < 0 else (os.P_PIDFD, self._descriptor)
         try:
-            _core.wait_read(descriptor)
-            with contextlib.suppress(ChildProcessError):  # somebody has taken the status already
-                self.rstatus = _status(os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG | os.WNOWAIT))
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self.loop.hub.call_later(STATUS_IS_KEPT, _reap, descriptor).unref()
-        self._fire_and_wait()
-        self.stop()
+            ended = os.waitid(which, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # somebody has taken the status already
+            return True
+        if ended is None:
+            return False
+        self.rstatus = _status(ended)
+        self.loop.hub.call_later(STATUS_IS_KEPT, _reap, self.pid, self._take_descriptor()).unref()
+        return True
 
 
-def _status(ended: os.waitid_result | None) -> int:
+def _status(ended: os.waitid_result) -> int:
     """What os.waitpid() would say."""
-    if ended is None:
-        return 0
     if ended.si_code == os.CLD_EXITED:
         return ended.si_status << 8
     return ended.si_status | (_CORE_DUMPED if ended.si_code == os.CLD_DUMPED else 0)
 
 
-def _reap(descriptor: int) -> None:
+def _reap(pid: int, descriptor: int) -> None:
+    """Take the status, if nobody has. Without a descriptor (-1) the number may be another child's by then."""
+    which, number = (os.P_PID, pid) if descriptor < 0 else (os.P_PIDFD, descriptor)
     with contextlib.suppress(ChildProcessError):
-        os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)
-    os.close(descriptor)
+        os.waitid(which, number, os.WEXITED | os.WNOHANG)
+    if descriptor >= 0:
+        os.close(descriptor)
 
 
 def fork_and_watch(

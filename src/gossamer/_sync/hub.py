@@ -345,9 +345,7 @@ def idle(priority: int = 0) -> None:  # noqa: ARG001 - gevent's signature
 
     priority: accepted for compatibility.
     """
-    sleep(0)
-    while get_hub().poll():
-        sleep(0)
+    get_hub().wait(get_loop().idle())
 
 
 def reinit(hub: Hub | None = None) -> None:

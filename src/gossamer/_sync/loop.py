@@ -50,6 +50,9 @@ READ = 1
 WRITE = 2
 """The event of `loop.io`: something can be written."""
 
+LONGEST_SLEEP = 86400.0
+"""Seconds that are slept at most in one piece when the loop is run once."""
+
 
 def get_version() -> str:
     """Return the name and version of what watches."""
@@ -121,7 +124,7 @@ class Loop(LoopCalls):
         return Async(self, ref, priority)
 
     def fork(self, ref: bool = True, priority: int | None = None) -> Fork:
-        """A watcher that fires in a forked child.
+        """A watcher that fires in a child that its thread forks.
 
         ref, priority: as of `Watcher`.
         """
@@ -145,29 +148,31 @@ class Loop(LoopCalls):
         """
         return Signal(self, signum, ref, priority)
 
-    def stat(self, path: str, interval: float = 0.0, ref: bool = True, priority: int | None = None) -> Stat:
-        """A watcher of the file at `path`, looked at each `interval` seconds; 0: 5 seconds.
+    def stat(self, path: str | bytes, interval: float = 0.0, ref: bool = True, priority: int | None = None) -> Stat:
+        """A watcher of the file at `path`: fires when the kernel tells of a change.
 
+        interval: where it does not, how many seconds from one look to the next; 0: 5 seconds.
         ref, priority: as of `Watcher`.
+        Raises TypeError for what is no path, ValueError for a path with a null character.
         """
         return Stat(self, path, interval, ref, priority)
 
     def idle(self, ref: bool = True, priority: int | None = None) -> Idle:
-        """A watcher that fires whenever nothing else is ready.
+        """A watcher that fires over and over, whenever nothing else is ready: the hub does not sleep meanwhile.
 
         ref, priority: as of `Watcher`.
         """
         return Idle(self, ref, priority)
 
     def prepare(self, ref: bool = True, priority: int | None = None) -> Prepare:
-        """A watcher that fires regularly while the hub runs.
+        """A watcher that fires at each turn of the hub before it asks for events, always before it sleeps.
 
         ref, priority: as of `Watcher`.
         """
         return Prepare(self, ref, priority)
 
     def check(self, ref: bool = True, priority: int | None = None) -> Check:
-        """A watcher that fires regularly while the hub runs.
+        """A watcher that fires at each turn of the hub after it has asked for events, ahead of what they call.
 
         ref, priority: as of `Watcher`.
         """
@@ -188,9 +193,9 @@ class Loop(LoopCalls):
         if not nowait and not once:
             self.hub.join()
             return
-        if not self.hub.poll() and once and not nowait and self.activecnt:
+        if once and not nowait and not self.hub.poll() and self.activecnt:
             self._wait_natively()
-            self.hub.poll()
+        self.hub.turn()
         _core.sleep(0)
 
     def _wait_natively(self) -> None:
@@ -198,7 +203,8 @@ class Loop(LoopCalls):
         seconds = self.next_deadline()
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
-        native("select", "poll", "poll")(poll, None if seconds is None else math.ceil(seconds * 1000))
+        milliseconds = None if seconds is None else math.ceil(min(seconds, LONGEST_SLEEP) * 1000)
+        native("select", "poll", "poll")(poll, milliseconds)
 
     def next_deadline(self) -> float | None:
         """Seconds until the loop has something to do though no descriptor is ready: 0 when it has now, None for never.
@@ -208,6 +214,13 @@ class Loop(LoopCalls):
         greenlets or timers, or has waited.
         """
         return 0.0 if self.hub.poll() else self.hub.next_deadline()
+
+    def closing_fd(self, fd: int) -> bool:  # noqa: ARG002 - gevent's signature
+        """Accepted for compatibility, as before a descriptor is closed: nothing is left to do. Returns False.
+
+        fd: the descriptor.
+        """
+        return False
 
     def fileno(self) -> int:
         """The descriptor of the epoll instance."""
@@ -229,7 +242,7 @@ class Loop(LoopCalls):
 
     @property
     def activecnt(self) -> int:
-        """How many timers, descriptors and promises hub.join() waits for."""
+        """How many active watchers, waits and promises hub.join() waits for."""
         return self.hub.waits()
 
     @property

@@ -1,16 +1,17 @@
 # cython: nonecheck=True
 """Watchers of time and of descriptors, and calls: what is hot of gevent's event loop interface.
 
-A watcher calls a function on the hub greenlet at each event, where nobody waits for it. Those of time and of
-descriptors are entries of the hub's own tables, with no green thread behind them (_core/runtime/watch.h). The others,
-in `watchers`, are Python code on the same base.
+A watcher calls a function on the hub greenlet at each event, where nobody waits for it. Watchers are entries of the
+hub's own tables, with no green thread behind them (_core/runtime/watch.h). What is watched for seldom is in `watchers`.
 
 What the code rests on:
 
-- A watcher that is started lives until it is stopped, whoever else knows it: the hub, or a promise, holds it.
+- A watcher that is started lives until it is stopped, whoever else knows it: the hub holds it.
 - A subclass may forget to call `__init__`: a loop that is None is an error, not a crash.
 - `_active` is what start() and stop() were asked for. A timer that fires once is not active any more when its callback
   is called, so that this may start it again.
+- What stop() lets go of may have a destructor, which may start the watcher anew: it is dropped last.
+- `waiting_greenlet` is who waits by itself (`hub.wait`). A watcher serves one: the second is told so, as by gevent.
 """
 
 cimport cython
@@ -19,7 +20,7 @@ from libc.stdint cimport int64_t
 from gossamer cimport _core
 
 from gossamer import _core as core
-from gossamer._sync.waiter import Waiter
+from gossamer._sync.waiter import ConcurrentObjectUseError, Waiter
 
 _core.runtime_import()
 
@@ -33,8 +34,6 @@ cdef class LoopCalls:
 
     hub: whose loop it is; the calling thread's hub, unless given.
     """
-
-    cdef readonly object hub
 
     def __init__(self, hub=None):
         self.hub = core.get_hub() if hub is None else hub
@@ -80,32 +79,30 @@ cdef class Watcher:
 
     loop: the hub's, of the thread in which it is used.
     ref: False: that an event may come is nothing that the hub's join() waits for.
-    priority: accepted for compatibility.
+    priority: an integer, kept for programs that ask for it; watchers are called in the order of their events.
 
     `waiting_greenlet` is who is in wait(), or None.
     """
 
-    cdef readonly LoopCalls loop
-    cdef public object priority, waiting_greenlet
-    cdef object _callback, _args     # None: stopped, or taken away
-    cdef public bint _active
-    cdef bint _ref
-    cdef object promise
-    cdef object __weakref__
+    def __cinit__(self):
+        self.watch.owner = <PyObject *>self
+        self.watch.fire = watch_fired
 
     def __init__(self, LoopCalls loop not None, ref=True, priority=None):
-        self.loop = loop
-        self.priority = priority
-        self._ref = ref
+        self.set_up(loop, ref, priority)
 
     def start(self, callback, *args):
-        """Call callback(*args) from now on. Raises TypeError for what cannot be called."""
+        """Call callback(*args) from now on.
+
+        Raises TypeError for what cannot be called, and gossamer.switching.error in another thread than the loop's.
+        """
         self.activate(callback, args)
 
     def stop(self):
         """Call nothing any more. Does nothing when it is not active."""
+        callback, args = self._callback, self._args
         self._callback = self._args = None
-        if self._active:
+        if self._active or self.watch.due:
             self._active = False
             self.end()
 
@@ -114,19 +111,30 @@ cdef class Watcher:
         self.stop()
 
     def wait(self):
-        """Park the calling greenlet until the next event."""
+        """Park the calling greenlet until the next event.
+
+        Raises ConcurrentObjectUseError when the watcher is active already, BlockingSwitchOutError on the hub greenlet.
+        """
+        self.insist_on_nobody()
         waiter = Waiter(self.loop.hub)
         self.waiting_greenlet = core.getcurrent()
-        self.start(waiter.switch)
         try:
+            self.start(waiter.switch)
             waiter.get()
         finally:
             self.waiting_greenlet = None
             self.stop()
 
-    def feed(self, _revents, callback, *args):
-        """Have callback(*args) called as if the event had come."""
-        self.loop.run_callback(callback, *args)
+    def feed(self, int _revents, callback, *args):
+        """Have callback(*args) called as if the event had come, whether it is active or not. From any thread.
+
+        Raises TypeError for what cannot be called.
+        """
+        if not callable(callback):
+            raise TypeError(f"a watcher's callback must be callable, not {callback!r}")
+        self._callback = callback
+        self._args = args
+        _core.runtime_watch_tell(&self.watch, self.loop.hub)
 
     @property
     def callback(self):
@@ -152,13 +160,13 @@ cdef class Watcher:
 
     @property
     def active(self):
-        """Whether it is started."""
-        return self._active
+        """Whether it is started, or somebody waits for it."""
+        return self._active or self.waiting_greenlet is not None
 
     @property
     def pending(self):
         """Whether an event has come whose callback has not been called."""
-        return self.is_pending()
+        return self.watch.due
 
     @property
     def ref(self):
@@ -168,7 +176,17 @@ cdef class Watcher:
     @ref.setter
     def ref(self, ref):
         self._ref = ref
-        self.refer()
+        _core.runtime_watch_refer(&self.watch, self._ref)
+
+    @property
+    def priority(self):
+        """An integer without effect, 0 unless given. May be set while it is not active; AttributeError while it is."""
+        return self._priority
+
+    @priority.setter
+    def priority(self, int priority):
+        self.insist_on_rest("priority")
+        self._priority = priority
 
     def __enter__(self):
         return self
@@ -183,15 +201,11 @@ cdef class Watcher:
     def _details(self):
         return ""
 
-    def _begin(self):
-        """Start to wait for the event."""
-
-    def _end(self):
-        """Stop that."""
-
-    def _fire(self):
-        """On the hub greenlet: the event has come."""
-        self.call()
+    cdef int set_up(self, LoopCalls loop, ref, priority) except -1:
+        self.loop = loop
+        self._priority = 0 if priority is None else priority
+        self._ref = ref
+        return 0
 
     cdef int activate(self, callback, args) except -1:
         if not callable(callback):
@@ -203,81 +217,66 @@ cdef class Watcher:
         self._args = args
         return 0
 
-    cdef int call(self) except -1:
+    cdef int insist_on_rest(self, name) except -1:
+        if self._active or self.waiting_greenlet is not None:
+            raise AttributeError(f"{name} cannot change while the watcher is active: stop() it first")
+        return 0
+
+    cdef int insist_on_nobody(self) except -1:
+        user = self._callback if self._callback is not None else self.waiting_greenlet
+        if user is not None:
+            raise ConcurrentObjectUseError(f"{self!r} is already used by {user!r}: each watcher serves one")
+        return 0
+
+    cdef bint call(self) except -1:
+        """Returns whether the callback has raised something, of which the hub was told."""
         callback, args = self._callback, self._args
         if callback is None or args is None:
-            return 0
+            return False
         try:
             callback(*args)
         except BaseException as error:
             self.tell(error)
-        return 0
+            return True
+        return False
 
     cdef int tell(self, error) except -1:
         """The hub decides what becomes of it."""
         self.loop.handle_error(self, type(error), error, error.__traceback__)
         return 0
 
+    cdef int was_told(self) except -1:
+        """Somebody tells of its event, in whichever thread."""
+        if self._active:
+            _core.runtime_watch_tell(&self.watch, self.loop.hub)
+        return 0
+
     cdef int begin(self) except -1:
         """Returns whether it has begun."""
-        self._begin()
-        self.promise_to_come(self._ref)
+        _core.runtime_watch_stand(&self.watch, self.loop.hub, _core.WATCH_OF_OTHERS, self._ref)
         return True
-
-    cdef int end(self) except -1:
-        self.promise_to_come(False)
-        self._end()
-        return 0
-
-    cdef bint is_pending(self):
-        return False
-
-    cdef int refer(self) except -1:
-        """Whether hub.join() waits for it has changed."""
-        self.promise_to_come(self._active and self._ref)
-        return 0
-
-    cdef int promise_to_come(self, bint wanted) except -1:
-        """Hold a promise that something will come, while that is so."""
-        if wanted and self.promise is None:
-            self.promise = core.Promise(self)
-        elif not wanted and self.promise is not None:
-            self.promise.keep()
-            self.promise = None
-        return 0
-
-
-@cython.auto_pickle(False)
-cdef class Watched(Watcher):
-    """A watcher that stands in the hub's own tables."""
-
-    cdef _core.watch watch
-
-    def __cinit__(self):
-        self.watch.owner = <PyObject *>self
-        self.watch.fire = watch_fired
-
-    cdef int fired(self, int events) except -1:
-        return 0
 
     cdef int end(self) except -1:
         _core.runtime_watch_stop(&self.watch)
         return 0
 
-    cdef bint is_pending(self):
-        return self.watch.due
+    cdef int fired(self, int events) except -1:
+        return self.fed()
 
-    cdef int refer(self) except -1:
-        _core.runtime_watch_refer(&self.watch, self._ref)
+    cdef int fed(self) except -1:
+        """An event has come that may belong to no start()."""
+        self.call()
+        if not self._active and not self.watch.due:
+            self._callback = self._args = None
         return 0
 
 
 cdef int watch_fired(PyObject *owner, int events) except -1:
-    return (<Watched>owner).fired(events)
+    return (<Watcher>owner).fired(events)
 
 
 @cython.auto_pickle(False)
-cdef class Timer(Watched):
+cdef class Timer(Watcher):
     """Fires after so many seconds, and then, if `repeat` is not 0, each `repeat` seconds.
 
     loop: whose. after: the seconds. ref: whether hub.join() waits for it. priority: has no effect.
@@ -288,9 +287,7 @@ cdef class Timer(Watched):
     def __init__(self, LoopCalls loop not None, double after, double repeat=0.0, ref=True, priority=None):
         if repeat < 0:
             raise ValueError(f"repeat must be positive or zero: {repeat!r}")
-        self.loop = loop
-        self.priority = priority
-        self._ref = ref
+        self.set_up(loop, ref, priority)
         self.after = after
         self.repeat = repeat
 
@@ -310,7 +307,6 @@ cdef class Timer(Watched):
         if self.repeat == 0:
             self.stop()
             return
-        _core.runtime_watch_stop(&self.watch)
         self.set(_core.runtime_time_after(self.repeat))
 
     @property
@@ -326,14 +322,14 @@ cdef class Timer(Watched):
         return self.set(_core.runtime_time_after(self.after))
 
     cdef int fired(self, int events) except -1:
+        if events & _core.WATCH_TOLD:
+            return self.fed()
         if self.repeat > 0:
             self.set(self.next_time())
-            return self.call()
+            self.call()
+            return 0
         self._active = False
-        self.call()
-        if not self._active:
-            self._callback = self._args = None
-        return 0
+        return self.fed()
 
     cdef int64_t next_time(self):
         """One interval after the time before, so that lateness does not add up; now, if that is over."""
@@ -345,7 +341,7 @@ cdef class Timer(Watched):
 
 
 @cython.auto_pickle(False)
-cdef class Io(Watched):
+cdef class Io(Watcher):
     """Fires as long as a descriptor can be read (events 1), written (2) or either (3).
 
     loop: whose. fd: the descriptor. ref: whether hub.join() waits for it. priority: has no effect.
@@ -355,9 +351,7 @@ cdef class Io(Watched):
     cdef bint pass_events
 
     def __init__(self, LoopCalls loop not None, int fd, int events, ref=True, priority=None):
-        self.loop = loop
-        self.priority = priority
-        self._ref = ref
+        self.set_up(loop, ref, priority)
         self.fd = fd
         self.events = events
 
@@ -385,35 +379,38 @@ cdef class Io(Watched):
             raise ValueError(f"illegal event mask: {events!r}")
         self.wanted = events
 
+    @property
+    def events_str(self):
+        """The events in words, for people."""
+        return ("0", "READ", "WRITE", "READ|WRITE")[self.wanted]
+
     def start(self, callback, *args, pass_events=False):
         """Call callback(*args) at each event; with pass_events, callback(events, *args).
 
-        A descriptor that cannot be watched is told to the hub's handle_error(), and ends the watcher.
+        A descriptor that cannot be watched is told to the hub's handle_error(), and ends the watcher; so does what the
+        callback raises.
         Raises TypeError for what cannot be called, and gossamer.switching.error in another thread than the loop's.
         """
         self.pass_events = pass_events
         self.activate(callback, args)
 
     def wait(self):
-        """Park the calling greenlet until the next event."""
-        if self._active or self.wanted not in (1, 2):
+        """Park the calling greenlet until the next event.
+
+        Raises ConcurrentObjectUseError when the watcher is active already, BlockingSwitchOutError on the hub greenlet.
+        """
+        if self.wanted not in (1, 2):
             super().wait()
             return
+        self.insist_on_nobody()
         self.waiting_greenlet = core.getcurrent()
-        self._active = True
         try:
             _core.runtime_wait_descriptor(self.descriptor, self.wanted == 2, _core.NO_DEADLINE)
         finally:
             self.waiting_greenlet = None
-            self._active = False
 
     def _details(self):
-        return f" fd={self.descriptor} events={self.wanted}"
-
-    cdef int insist_on_rest(self, name) except -1:
-        if self._active:
-            raise AttributeError(f"{name} cannot change while the watcher is active: stop() it first")
-        return 0
+        return f" fd={self.descriptor} events={self.events_str}"
 
     cdef int begin(self) except -1:
         if self.wanted == 0:
@@ -429,10 +426,24 @@ cdef class Io(Watched):
         if events < 0:
             self.stop()
             return self.tell(OSError(-events, f"cannot watch the descriptor {self.descriptor}"))
-        if not self.pass_events:
-            return self.call()
+        if events & _core.WATCH_TOLD:
+            return self.fed()
+        callback, args = self._callback, self._args
+        if callback is None or args is None:
+            return 0
         try:
-            self._callback(events, *self._args)
+            if self.pass_events:
+                callback(events, *args)
+            else:
+                callback(*args)
         except BaseException as error:
+            self.end_for(error)
+        return 0
+
+    cdef int end_for(self, error) except -1:
+        """What has made the callback fail is there still: it would fail over and over."""
+        try:
             self.tell(error)
+        finally:
+            self.stop()
         return 0

@@ -68,8 +68,10 @@ struct hub {
     GreenletObject *object;          /* the hub greenlet; owned */
     uint32_t unreferenced;           /* timers that keep no join() of the hub waiting, and no LoopExit away */
     struct wait_queue joining;       /* until there is nothing left to wait for */
-    Py_ssize_t foreign;              /* promises of other parties to unpark somebody (pool jobs) */
+    Py_ssize_t foreign;              /* promises of other parties to unpark somebody (pool jobs), watches of what they tell */
     struct wait_queue pausing;       /* until a signal comes */
+    struct watch *standing[WATCH_KINDS];
+    bool prepared;                   /* prepare watches have fired since the last poll that might have slept */
     uint32_t unlisted;               /* fibers made ready that the ring has no entry for yet */
     struct remote remote;
     struct poller poller;
@@ -262,7 +264,14 @@ PyObject *hub_take_struck(struct hub *hub);
 void hub_put_off(struct hub *hub, PyObject *exception);
 
 /* ---- poll.c ---- */
+/* A turn of the hub: a poll, and the watches that go by turns. */
 void hub_poll(struct hub *hub, bool may_sleep);
+
+/* A poll that does not sleep, and is no turn. */
+void hub_look(struct hub *hub);
+
+/* A turn that somebody else's loop makes: idle watches come where nothing is ready, instead of sleep. */
+void hub_turn_driven(struct hub *hub);
 
 /* Waits until `descriptor` is ready. Outcome, or -1 with an exception set. `deadline` INT64_MAX: none. */
 int hub_wait_descriptor(struct hub *hub, int descriptor, enum direction direction, int64_t deadline);

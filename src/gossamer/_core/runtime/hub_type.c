@@ -206,7 +206,17 @@ Hub_poll(PyObject *self, PyObject *Py_UNUSED(ignored))
     struct hub *hub = own_hub(self);
     if (hub == NULL)
         return NULL;
-    hub_poll(hub, false);
+    hub_look(hub);
+    return PyLong_FromUnsignedLong(hub->ring.tail - hub->ring.head);
+}
+
+static PyObject *
+Hub_turn(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct hub *hub = own_hub(self);
+    if (hub == NULL)
+        return NULL;
+    hub_turn_driven(hub);
     return PyLong_FromUnsignedLong(hub->ring.tail - hub->ring.head);
 }
 
@@ -224,7 +234,7 @@ Hub_next_deadline(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (hub == NULL)
         return NULL;
     hub->driver = hub->thread->current;
-    if (!hub_may_sleep(hub))
+    if (!hub_may_sleep(hub) || hub->standing[WATCH_IDLE] != NULL)
         return PyFloat_FromDouble(0);
     if (hub->timers.count == 0)
         Py_RETURN_NONE;
@@ -270,6 +280,9 @@ static PyMethodDef hub_methods[] = {
      "poll($self, /)\n--\n\n"
      "Make ready whatever timers, descriptors and other threads have for, without waiting. Returns how many greenlets\n"
      "and callbacks are ready then: they run when the caller waits or sleeps."},
+    {"turn", Hub_turn, METH_NOARGS,
+     "turn($self, /)\n--\n\n"
+     "The same as poll(), as a turn of the hub: what goes by its turns becomes ready, too (watchers of the loop itself)."},
     {"fileno", Hub_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nThe epoll descriptor: readable when poll() would find something but timers."},
     {"next_deadline", Hub_next_deadline, METH_NOARGS,
@@ -278,7 +291,7 @@ static PyMethodDef hub_methods[] = {
      "next poll, and so does what it leaves to be done itself, as by a wait that lets others run."},
     {"polls", Hub_polls, METH_NOARGS, "polls($self, /)\n--\n\nHow often descriptors and timers were asked for so far."},
     {"waits", Hub_waits, METH_NOARGS,
-     "waits($self, /)\n--\n\nHow many timers, descriptors and promises there are that join() waits for."},
+     "waits($self, /)\n--\n\nHow many timers, descriptors, promises and watchers there are that join() waits for."},
 
     {"progress", Hub_progress, METH_NOARGS,
      "progress($self, /)\n--\n\n"

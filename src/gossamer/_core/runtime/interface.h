@@ -60,9 +60,11 @@ struct runtime_interface {
     /* Has function(*args) called on the hub greenlet, and returns the Callback to stop it. NULL with an exception set. */
     PyObject *(*callback)(PyObject *hub, PyObject *function, PyObject *args);
 
-    /* Events of time and of descriptors without waiting: see watch.h. */
+    /* Events without waiting: see watch.h. */
     int (*watch_time)(struct watch *watch, PyObject *hub, int64_t when, int referenced);
     int (*watch_descriptor)(struct watch *watch, PyObject *hub, int descriptor, int events, int referenced);
+    int (*watch_stand)(struct watch *watch, PyObject *hub, int kind, int referenced);
+    int (*watch_tell)(struct watch *watch, PyObject *hub);
     void (*watch_stop)(struct watch *watch);
     void (*watch_refer)(struct watch *watch, int referenced);
 
@@ -194,6 +196,18 @@ static inline int
 runtime_watch_descriptor(struct watch *watch, PyObject *hub, int descriptor, int events, int referenced)
 {
     return runtime->watch_descriptor(watch, hub, descriptor, events, referenced);
+}
+
+static inline int
+runtime_watch_stand(struct watch *watch, PyObject *hub, int kind, int referenced)
+{
+    return runtime->watch_stand(watch, hub, kind, referenced);
+}
+
+static inline int
+runtime_watch_tell(struct watch *watch, PyObject *hub)
+{
+    return runtime->watch_tell(watch, hub);
 }
 
 static inline void

@@ -118,6 +118,10 @@ hub_sleep(struct hub *hub)
         if (nanoseconds > RECHECK_NANOSECONDS)
             nanoseconds = RECHECK_NANOSECONDS;
     }
+    if (unlikely(hub->standing[WATCH_IDLE] != NULL)) {
+        watches_of_turn(hub, WATCH_IDLE);
+        return 0;
+    }
     if (!hub_may_sleep(hub))
         return 0;
     PyThreadState *tstate = PyEval_SaveThread();
@@ -141,8 +145,8 @@ hub_reopen(struct hub *hub)
         signals_attach(hub);
 }
 
-void
-hub_poll(struct hub *hub, bool may_sleep)
+static void
+poll_once(struct hub *hub, bool may_sleep, bool is_turn)
 {
     hub->polls++;
     hub->remote.sleeping = false;
@@ -154,12 +158,54 @@ hub_poll(struct hub *hub, bool may_sleep)
     hub_take_remote(hub);
     if (count <= 0 && may_sleep && hub->ring.head == hub->ring.tail && !hub->attention)
         count = hub_sleep(hub);
+    if (is_turn && unlikely(hub->standing[WATCH_CHECK] != NULL))
+        watches_of_turn(hub, WATCH_CHECK);
     if (count > 0)
         events_take(hub, count);
     if (hub->wakes_for_signals && signals_take())
         hub->signals = hub->attention = true;
     hub_take_remote(hub);
     timers_take(hub);
+}
+
+/* Prepare watches have their event. Before a sleep they come first, and the sleep the next time: returns whether that is
+   so. */
+static bool
+prepare(struct hub *hub, bool may_sleep)
+{
+    if (may_sleep && hub->prepared) {
+        hub->prepared = false;
+        return false;
+    }
+    watches_of_turn(hub, WATCH_PREPARE);
+    hub->prepared = may_sleep && hub->ring.head != hub->ring.tail;
+    return hub->prepared;
+}
+
+void
+hub_poll(struct hub *hub, bool may_sleep)
+{
+    if (unlikely(hub->standing[WATCH_PREPARE] != NULL) && prepare(hub, may_sleep))
+        return;
+    poll_once(hub, may_sleep, true);
+}
+
+void
+hub_look(struct hub *hub)
+{
+    poll_once(hub, false, false);
+}
+
+void
+hub_turn_driven(struct hub *hub)
+{
+    bool quiet = hub->ring.head == hub->ring.tail;
+    watches_of_turn(hub, WATCH_PREPARE);
+    watches_of_turn(hub, WATCH_CHECK);
+    uint32_t tail = hub->ring.tail;
+    hub_look(hub);
+    if (quiet && tail == hub->ring.tail)
+        watches_of_turn(hub, WATCH_IDLE);
 }
 
 /* ---- waiting for a descriptor ---- */

@@ -53,6 +53,9 @@ enum wait_reason {
 /* Whose part a timer is. */
 enum timer_owner { TIMER_OF_CALL, TIMER_OF_FIBER, TIMER_OF_WATCH };
 
+/* Of watches that stand in the hub's lists (watch.h): what others tell of, and what goes by its turns. */
+enum watch_kind { WATCH_OF_OTHERS = 1, WATCH_IDLE, WATCH_PREPARE, WATCH_CHECK, WATCH_KINDS };
+
 /* Something in the timer heap: part of a CallbackObject, of a fiber's wait, or of a watch. */
 struct timer {
     uint32_t place;                  /* 1 + index in the heap; 0: not in it */

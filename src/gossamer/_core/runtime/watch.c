@@ -55,8 +55,10 @@ int
 watch_time(struct watch *watch, PyObject *hub_object, int64_t when, int referenced)
 {
     struct hub *hub = hub_here(hub_object);
+    if (hub == NULL)
+        return -1;
     watch_stop(watch);
-    if (hub == NULL || timers_add(&hub->timers, &watch->timer, when) < 0)
+    if (timers_add(&hub->timers, &watch->timer, when) < 0)
         return -1;
     watch->timer.owner = TIMER_OF_WATCH;
     watch->hub = hub;
@@ -80,7 +82,7 @@ watch_expired(struct hub *hub, struct timer *timer)
 {
     struct watch *watch = watch_of(timer);
     time_is_over(watch);
-    watch->came = 0;
+    watch->came = 0;                 /* also if somebody has told of it */
     watch_queue(hub, watch);
     Py_DECREF(watch->owner);         /* the heap's */
 }
@@ -223,7 +225,72 @@ watches_arm(struct hub *hub)
     }
 }
 
-/* ---- both ---- */
+/* ---- others, and the hub's turns ---- */
+
+int
+watch_stand(struct watch *watch, PyObject *hub_object, int kind, int referenced)
+{
+    struct hub *hub = hub_here(hub_object);
+    if (hub == NULL)
+        return -1;
+    watch_stop(watch);
+    watch->hub = hub;
+    watch->kind = (uint8_t)kind;
+    watch->came = 0;
+    watch->unreferenced = !referenced;
+    hub->foreign += !watch->unreferenced;
+    watch->previous = NULL;
+    watch->next = hub->standing[kind];
+    if (watch->next != NULL)
+        watch->next->previous = watch;
+    hub->standing[kind] = watch;
+    Py_INCREF(watch->owner);
+    hub_tell_driver(hub);
+    return 0;
+}
+
+static void
+unlink_from_hub(struct watch *watch)
+{
+    struct hub *hub = watch->hub;
+    if (watch->previous != NULL)
+        watch->previous->next = watch->next;
+    else
+        hub->standing[watch->kind] = watch->next;
+    if (watch->next != NULL)
+        watch->next->previous = watch->previous;
+    hub->foreign -= !watch->unreferenced;
+    watch->kind = 0;
+    watch->hub = NULL;
+}
+
+int
+watch_tell(struct watch *watch, PyObject *hub_object)
+{
+    struct hub *hub = watch->hub != NULL ? watch->hub : hub_of(hub_object);
+    if (hub == NULL)
+        return -1;
+    watch->came = watch->came < 0 ? watch->came : watch->came | WATCH_TOLD;
+    watch->due = true;
+    if (watch->queued)
+        return 0;
+    watch->queued = true;
+    Py_INCREF(watch->owner);
+    if (hub_enqueue(hub, (ring_entry)watch | 3) == 0)
+        return 0;
+    watch->queued = watch->due = false;
+    Py_DECREF(watch->owner);
+    return -1;
+}
+
+void
+watches_of_turn(struct hub *hub, enum watch_kind kind)
+{
+    for (struct watch *watch = hub->standing[kind]; watch != NULL && hub_has_room(hub); watch = watch->next)
+        watch_queue(hub, watch);
+}
+
+/* ---- all ---- */
 
 void
 watch_stop(struct watch *watch)
@@ -234,6 +301,9 @@ watch_stop(struct watch *watch)
         return;
     if (watch->events != 0) {
         unlink_from_pollable(watch);
+    }
+    else if (watch->kind != 0) {
+        unlink_from_hub(watch);
     }
     else {
         timers_remove(&hub->timers, &watch->timer);
@@ -252,6 +322,8 @@ watch_refer(struct watch *watch, int referenced)
     watch->unreferenced = !referenced;
     if (watch->events != 0)
         hub->poller.waiting += change;
+    else if (watch->kind != 0)
+        hub->foreign += change;
     else
         hub->unreferenced -= (uint32_t)change;
 }
@@ -292,6 +364,9 @@ void
 watches_leave(struct hub *hub)
 {
     struct pollable *pollable;
+    for (int kind = 0; kind < WATCH_KINDS; kind++)
+        while (hub->standing[kind] != NULL)
+            unlink_from_hub(hub->standing[kind]);
     for (int place = 0; (pollable = next_watched(&hub->poller, &place)) != NULL;)
         unlink_from_pollable(pollable->watches);
 }
@@ -300,6 +375,13 @@ void
 watches_drop(struct hub *hub)
 {
     struct pollable *pollable;
+    for (int kind = 0; kind < WATCH_KINDS; kind++) {
+        while (hub->standing[kind] != NULL) {
+            struct watch *watch = hub->standing[kind];
+            unlink_from_hub(watch);
+            Py_DECREF(watch->owner);
+        }
+    }
     for (int place = 0; (pollable = next_watched(&hub->poller, &place)) != NULL;) {
         struct watch *watch = pollable->watches;
         unlink_from_pollable(watch);
