@@ -14,12 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is kept of the memory that a crowd leaves behind: 2, 2 and 60 MB at most. AddressSanitizer sees who uses what has
+/* What is kept of the memory that a crowd leaves behind: 2 and 60 MB at most. AddressSanitizer sees who uses what has
    been freed, and not who uses what lies on a list. */
 #ifdef __SANITIZE_ADDRESS__
-enum { FREE_FIBERS_KEPT = 0, FREE_GREENLETS_KEPT = 0, GREEN_THREADS_KEPT = 0 };
+enum { FREE_GREENLETS_KEPT = 0, GREEN_THREADS_KEPT = 0 };
 #else
-enum { FREE_FIBERS_KEPT = 4096, FREE_GREENLETS_KEPT = 4096, GREEN_THREADS_KEPT = 128 * 1024 };
+enum { FREE_GREENLETS_KEPT = 4096, GREEN_THREADS_KEPT = 128 * 1024 };
 #endif
 
 /* ---- free lists ---- */
@@ -93,18 +93,11 @@ kept_list_give(struct kept_list *list, uint32_t most, struct fiber *fiber)
 static struct fiber *
 fiber_new(GreenletObject *object)
 {
-    struct fiber *fiber = free_list_take(&core.free_fibers);
-    if (fiber == NULL && (fiber = malloc(sizeof *fiber)) == NULL)
+    struct fiber *fiber = fiber_memory_take();
+    if (fiber == NULL)
         return NULL;
     *fiber = (struct fiber){.object = object};
     return fiber;
-}
-
-static void
-fiber_free(struct fiber *fiber)
-{
-    if (!free_list_give(&core.free_fibers, FREE_FIBERS_KEPT, fiber))
-        free(fiber);
 }
 
 /* Green threads come and go in crowds, larger than what the allocator keeps: it would give their memory back to the
@@ -421,7 +414,7 @@ greenlet_free(GreenletObject *object)
         Py_CLEAR(fiber->wait.interrupt);
         if (object_keep(object))
             return;
-        fiber_free(fiber);
+        fiber_memory_give(fiber);
     }
     type->tp_free(object);
 }

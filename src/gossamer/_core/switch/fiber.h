@@ -161,7 +161,6 @@ struct core {
     char *scratch;                   /* top of the stack on which slices are exchanged */
     struct thread *threads;
     uint64_t threads_so_far;
-    struct free_list free_fibers;    /* bare */
     struct free_list free_greenlets; /* with an object of exactly Greenlet_Type */
     struct kept_list kept_green_threads;  /* with one of the size of a GreenThreadObject */
     Py_ssize_t alive;                /* started and unfinished, mains not included */
@@ -197,6 +196,11 @@ thread_get(void)
 struct thread *fiber_thread(const struct fiber *fiber);
 
 void thread_set_attention(struct thread *thread);
+
+/* ---- fiber_memory.c ---- */
+/* NULL, without an exception, when there is no memory. */
+struct fiber *fiber_memory_take(void);
+void fiber_memory_give(struct fiber *fiber);
 
 /* ---- slice.c: copying stack slices out and in ---- */
 static inline size_t
