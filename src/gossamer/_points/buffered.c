@@ -256,7 +256,7 @@ is_for_later(PyObject *self)
 static int
 call_later(PyObject *self, const char *name, PyObject *args)
 {
-    PyObject *method = args != NULL ? PyObject_GetAttrString(self, name) : NULL;
+    PyObject *method = args != NULL ? attribute_named(self, name) : NULL;
     GreenThreadObject *thread = method != NULL ? green_thread_new(current_thread->hub, method, args) : NULL;
     int result = thread != NULL ? green_thread_start(thread) : -1;
     Py_XDECREF(thread);

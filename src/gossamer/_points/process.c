@@ -241,8 +241,8 @@ tell_multiprocessing(struct hub *hub)
 {
     PyObject *util = PyDict_GetItemString(PyImport_GetModuleDict(), "multiprocessing.util");
     PyObject *function = util != NULL ? PyCFunction_New(&leave_others_definition, NULL) : NULL;
-    PyObject *result = function != NULL ? PyObject_CallMethod(util, "register_after_fork", "OO", hub->object, function)
-                                        : NULL;
+    PyObject *args[] = {(PyObject *)hub->object, function};
+    PyObject *result = function != NULL ? call_method_named(util, "register_after_fork", args, 2) : NULL;
     if (util != NULL && result == NULL)
         PyErr_WriteUnraisable(util);
     Py_XDECREF(function);
@@ -259,7 +259,7 @@ make_known_to_threading(void)
         return 0;
     PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
     bool is_another = current_identity() != PyThread_get_thread_ident();
-    PyObject *thread = threading != NULL && is_another ? PyObject_CallMethod(threading, "current_thread", NULL) : NULL;
+    PyObject *thread = is_another ? call_named(threading, "current_thread") : NULL;
     Py_XDECREF(thread);
     return threading == NULL || !is_another || thread != NULL ? 0 : -1;
 }

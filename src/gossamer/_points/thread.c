@@ -129,7 +129,7 @@ static PyObject *
 threading_attribute(const char *name)
 {
     PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
-    PyObject *attribute = module != NULL ? PyObject_GetAttrString(module, name) : NULL;
+    PyObject *attribute = attribute_named(module, name);
     if (attribute == NULL)
         PyErr_Clear();
     return attribute;
@@ -141,8 +141,8 @@ static void
 dummy_forget(PyObject *identity)
 {
     PyObject *info = threading_attribute("_thread_local_info");
-    PyObject *tracker = info != NULL ? PyObject_GetAttrString(info, "_track_dummy_thread_ref") : NULL;
-    PyObject *tracked = tracker != NULL ? PyObject_GetAttrString(tracker, "_tident") : NULL;
+    PyObject *tracker = attribute_named(info, "_track_dummy_thread_ref");
+    PyObject *tracked = attribute_named(tracker, "_tident");
     if (tracked != NULL && PyObject_RichCompareBool(tracked, identity, Py_EQ) == 1)
         PyObject_DelAttrString(info, "_track_dummy_thread_ref");
     PyErr_Clear();

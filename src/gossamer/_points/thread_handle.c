@@ -33,7 +33,7 @@ static PyObject *
 thread_module_call(const char *name, PyObject *argument)
 {
     PyObject *module = PyImport_ImportModule("_thread");
-    PyObject *function = module != NULL ? PyObject_GetAttrString(module, name) : NULL;
+    PyObject *function = attribute_named(module, name);
     PyObject *result = NULL;
     if (function != NULL)
         result = argument != NULL ? PyObject_CallOneArg(function, argument) : PyObject_CallNoArgs(function);
@@ -57,7 +57,7 @@ handle_check(PyObject *object)
 int
 handle_is_started(PyObject *handle)
 {
-    PyObject *identity = PyObject_GetAttrString(handle, "ident");
+    PyObject *identity = attribute_named(handle, "ident");
     int result = identity != NULL ? PyObject_IsTrue(identity) : -1;
     Py_XDECREF(identity);
     return result;
@@ -77,7 +77,7 @@ handle_adopt(PyObject *handle, PyObject *identity)
 void
 handle_set_done(PyObject *handle)
 {
-    PyObject *result = PyObject_CallMethod(handle, "_set_done", NULL);
+    PyObject *result = call_named(handle, "_set_done");
     if (result == NULL)
         PyErr_WriteUnraisable(handle);
     Py_XDECREF(result);
@@ -87,7 +87,7 @@ handle_set_done(PyObject *handle)
 static int
 handle_is_done(PyObject *handle)
 {
-    PyObject *done = PyObject_CallMethod(handle, "is_done", NULL);
+    PyObject *done = call_named(handle, "is_done");
     int result = done != NULL ? PyObject_IsTrue(done) : -1;
     Py_XDECREF(done);
     return result;
@@ -96,7 +96,7 @@ handle_is_done(PyObject *handle)
 static bool
 handle_has_number(PyObject *handle, unsigned long number)
 {
-    PyObject *identity = PyObject_GetAttrString(handle, "ident");
+    PyObject *identity = attribute_named(handle, "ident");
     bool same = identity != NULL && PyLong_AsUnsignedLong(identity) == number;
     Py_XDECREF(identity);
     return same;
@@ -241,7 +241,7 @@ joins_itself(struct hub *hub, PyObject *handle)
 static int
 join_any(struct hub *hub, PyObject *handle, int64_t deadline)
 {
-    PyObject *identity = PyObject_GetAttrString(handle, "ident");
+    PyObject *identity = attribute_named(handle, "ident");
     if (identity == NULL)
         return -1;
     struct started_thread *started = started_with(identity);

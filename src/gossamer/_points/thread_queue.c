@@ -11,7 +11,7 @@
 static int
 has_items(PyObject *queue)
 {
-    PyObject *length = PyObject_CallMethod(queue, "qsize", NULL);
+    PyObject *length = call_named(queue, "qsize");
     int result = length != NULL ? PyObject_IsTrue(length) : -1;
     Py_XDECREF(length);
     return result;

@@ -79,7 +79,7 @@ sentinel_release(PyObject *lock)
 {
     if (!lock_is_locked(lock))
         return;
-    PyObject *result = PyObject_CallMethod(lock, "release", NULL);
+    PyObject *result = call_named(lock, "release");
     if (result == NULL)
         PyErr_WriteUnraisable(lock);
     Py_XDECREF(result);
@@ -89,7 +89,7 @@ static PyObject *
 sentinel_of_green(struct started_thread *started)
 {
     PyObject *module = PyImport_ImportModule("_thread");
-    PyObject *lock = module != NULL ? PyObject_CallMethod(module, "allocate_lock", NULL) : NULL;
+    PyObject *lock = call_named(module, "allocate_lock");
     Py_XDECREF(module);
     if (lock != NULL)
         Py_XSETREF(started->sentinel, Py_NewRef(lock));

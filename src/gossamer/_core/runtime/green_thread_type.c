@@ -465,7 +465,7 @@ GreenThread_spawn(PyObject *type, PyObject *const *args, Py_ssize_t count, PyObj
     if (likely((PyTypeObject *)type == core.green_class && count > 0))
         return spawn_directly(core.green_class, args, count, names);
     PyObject *self = PyObject_Vectorcall(type, args, (size_t)count, names);
-    PyObject *started = self != NULL ? PyObject_CallMethod(self, "start", NULL) : NULL;
+    PyObject *started = call_named(self, "start");
     if (started == NULL)
         Py_CLEAR(self);
     Py_XDECREF(started);
@@ -493,7 +493,7 @@ join_one(PyObject *self)
 {
     GreenThreadObject *object = (GreenThreadObject *)self;
     if (!Py_IS_TYPE(self, core.green_class) && !Py_IS_TYPE(self, &GreenThread_Type)) {
-        PyObject *result = PyObject_CallMethod(self, "join", NULL);
+        PyObject *result = call_named(self, "join");
         Py_XDECREF(result);
         return result != NULL ? 0 : -1;
     }

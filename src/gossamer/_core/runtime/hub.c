@@ -236,9 +236,8 @@ hub_report_error(struct hub *hub, PyObject *context)
 {
     PyObject *exception = PyErr_GetRaisedException();
     PyObject *traceback = PyException_GetTraceback(exception);
-    PyObject *result = PyObject_CallMethod((PyObject *)hub->object, "handle_error", "OOOO", context,
-                                           (PyObject *)Py_TYPE(exception), exception,
-                                           traceback != NULL ? traceback : Py_None);
+    PyObject *details[] = {context, (PyObject *)Py_TYPE(exception), exception, traceback != NULL ? traceback : Py_None};
+    PyObject *result = call_method_named((PyObject *)hub->object, "handle_error", details, 4);
     Py_XDECREF(traceback);
     if (result == NULL)
         PyErr_WriteUnraisable(context);
@@ -311,7 +310,7 @@ start_handling_signals(struct hub *hub)
     PyObject *function = PyCFunction_New(&handle_signals_def, (PyObject *)hub->object);
     PyObject *greenlet = function != NULL
         ? PyObject_CallFunctionObjArgs((PyObject *)&Greenlet_Type, function, hub->object, NULL) : NULL;
-    PyObject *enter = greenlet != NULL ? PyObject_GetAttrString(greenlet, "switch") : NULL;
+    PyObject *enter = attribute_named(greenlet, "switch");
     CallbackObject *callback = enter != NULL ? callback_new(enter, core.empty_tuple) : NULL;
     if (callback != NULL)
         callback_run(hub, callback);

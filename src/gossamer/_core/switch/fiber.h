@@ -30,6 +30,7 @@
 #define GOSSAMER_FIBER_H
 
 #include "cpython.h"
+#include "names.h"
 #include "stack.h"
 #include "../runtime/parking_lot.h"
 
