@@ -22,11 +22,11 @@
 #include <math.h>
 #include <structmember.h>
 
-static PyObject *point_enter(PyObject *self, PyObject *ignored);
-static PyObject *point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_enter(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+static PyObject *point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_wait(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_notify(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
-static PyObject *point_notify_all(PyObject *self, PyObject *ignored);
+static PyObject *point_notify_all(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 
 static bool condition_probe(void);
 
@@ -37,11 +37,12 @@ static bool condition_probe(void);
 enum { ENTER, EXIT, WAIT, NOTIFY, NOTIFY_ALL };
 
 struct point condition_points[] = {
-    [ENTER] = CONDITION_POINT("__enter__", point_enter, METH_NOARGS, WAITER, "__enter__($self)"),
-    [EXIT] = CONDITION_POINT("__exit__", point_exit, METH_FASTCALL, WAKER, "__exit__($self, *args)"),
+    [ENTER] = CONDITION_POINT("__enter__", point_enter, METH_FASTCALL | METH_KEYWORDS, WAITER, "__enter__($self)"),
+    [EXIT] = CONDITION_POINT("__exit__", point_exit, METH_FASTCALL | METH_KEYWORDS, WAKER, "__exit__($self, *args)"),
     [WAIT] = CONDITION_POINT("wait", point_wait, METH_FASTCALL | METH_KEYWORDS, WAITER, "wait($self, timeout=None)"),
     [NOTIFY] = CONDITION_POINT("notify", point_notify, METH_FASTCALL | METH_KEYWORDS, WAKER, "notify($self, n=1)"),
-    [NOTIFY_ALL] = CONDITION_POINT("notify_all", point_notify_all, METH_NOARGS, WAKER, "notify_all($self)"),
+    [NOTIFY_ALL] = CONDITION_POINT("notify_all", point_notify_all, METH_FASTCALL | METH_KEYWORDS, WAKER,
+                                   "notify_all($self)"),
     {.module = NULL},
 };
 
@@ -198,7 +199,7 @@ waiter_wake(PyObject *waiter)
         return waits;
     }
     PyObject *result = Py_IS_TYPE(waiter, &Waiter_Type) ? Waiter_release(waiter, NULL)
-                                                        : PyObject_CallMethod(waiter, "release", NULL);
+                                                        : call_named(waiter, "release");
     if (result == NULL && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
         PyErr_Clear();
         return 0;
@@ -329,15 +330,16 @@ open_green(struct hub *hub, struct condition *condition, PyObject *object)
 }
 
 static PyObject *
-point_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
+point_enter(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     const struct point *point = &condition_points[ENTER];
     struct hub *hub = point_hub(point);
-    PyObject *lock = hub != NULL && Py_IS_TYPE(self, condition_type) ? PyObject_GetAttr(self, str_lock) : NULL;
+    bool ours = hub != NULL && count == 0 && names == NULL && Py_IS_TYPE(self, condition_type);
+    PyObject *lock = ours ? PyObject_GetAttr(self, str_lock) : NULL;
     if (lock == NULL || !lock_check(lock)) {
         PyErr_Clear();
         Py_XDECREF(lock);
-        return point_original_noargs(point, self);
+        return point_original(point, self, args, count, names);
     }
     int taken = lock_acquire_green(hub, lock, INT64_MAX);
     Py_DECREF(lock);
@@ -345,15 +347,15 @@ point_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count)
+point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     const struct point *point = &condition_points[EXIT];
-    bool ours = point_hub(point) != NULL && Py_IS_TYPE(self, condition_type);
+    bool ours = point_hub(point) != NULL && names == NULL && Py_IS_TYPE(self, condition_type);
     PyObject *lock = ours ? PyObject_GetAttr(self, str_lock) : NULL;
     if (lock == NULL || !lock_check(lock) || !lock_is_locked(lock)) {
         PyErr_Clear();
         Py_XDECREF(lock);
-        return point_original(point, self, args, count, NULL);
+        return point_original(point, self, args, count, names);
     }
     lock_release_green(lock);
     Py_DECREF(lock);
@@ -445,9 +447,9 @@ point_notify(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *
 }
 
 static PyObject *
-point_notify_all(PyObject *self, PyObject *Py_UNUSED(ignored))
+point_notify_all(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     const struct point *point = &condition_points[NOTIFY_ALL];
-    PyObject *result = notify(point, self, PY_SSIZE_T_MAX);
-    return result != NULL || PyErr_Occurred() ? result : point_original_noargs(point, self);
+    PyObject *result = count == 0 && names == NULL ? notify(point, self, PY_SSIZE_T_MAX) : NULL;
+    return result != NULL || PyErr_Occurred() ? result : point_original(point, self, args, count, names);
 }

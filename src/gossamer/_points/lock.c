@@ -11,8 +11,11 @@
 #include "import_lock.h"
 #include "locks.h"
 
+#include <limits.h>
+
 static PyObject *point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
-static PyObject *point_release(PyObject *self, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_release(PyObject *self, PyObject *ignored);
+static PyObject *point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_reinit(PyObject *self, PyObject *ignored);
 
 static bool lock_probe(void);
@@ -27,9 +30,9 @@ struct point lock_points[] = {
     LOCK_POINT("acquire", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
     LOCK_POINT("acquire_lock", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
     LOCK_POINT("__enter__", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
-    LOCK_POINT("release", point_release, METH_FASTCALL, WAKER),
-    LOCK_POINT("release_lock", point_release, METH_FASTCALL, WAKER),
-    LOCK_POINT("__exit__", point_release, METH_FASTCALL, WAKER),
+    LOCK_POINT("release", point_release, METH_NOARGS, WAKER),
+    LOCK_POINT("release_lock", point_release, METH_NOARGS, WAKER),
+    LOCK_POINT("__exit__", point_exit, METH_FASTCALL, WAKER),
     [REINIT] = LOCK_POINT("_at_fork_reinit", point_reinit, METH_NOARGS, WAKER),
     {.module = NULL},
 };
@@ -68,6 +71,25 @@ lock_probe(void)
 }
 
 int
+blocking_from(PyObject *argument)
+{
+    int truth;
+#if BLOCKING_IS_AN_INT
+    int overflow;
+    PyObject *number = PyLong_Check(argument) || PyIndex_Check(argument) ? number_from(argument) : NULL;
+    long value = number != NULL ? PyLong_AsLongAndOverflow(number, &overflow) : 0;
+    bool fits = number != NULL && overflow == 0 && value >= INT_MIN && value <= INT_MAX;
+    Py_XDECREF(number);
+    truth = fits ? value != 0 : -1;
+#else
+    truth = PyObject_IsTrue(argument);
+    if (truth < 0)
+        PyErr_Clear();
+#endif
+    return truth;
+}
+
+int
 acquire_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool *blocking, int64_t *deadline)
 {
     PyObject *values[2] = {Py_True, NULL};
@@ -91,11 +113,9 @@ acquire_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool
             return 0;
         values[which] = args[count + i];
     }
-    int truth = PyObject_IsTrue(values[0]);
-    if (truth < 0) {
-        PyErr_Clear();
+    int truth = blocking_from(values[0]);
+    if (truth < 0)
         return 0;
-    }
     double seconds = values[1] != NULL ? seconds_from(values[1]) : -1;
     if (!(seconds == -1 || (seconds >= 0 && seconds <= PY_TIMEOUT_MAX / 1e6)))
         return 0;                    /* the original refuses it before it blocks */
@@ -149,7 +169,7 @@ lock_release_green(PyObject *lock)
 }
 
 static PyObject *
-point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+point_release(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (!lock_is_locked(self)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
@@ -160,6 +180,12 @@ point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
         Py_RETURN_NONE;
     parking_lot_unpark_slowly(self);
     return import_lock_released(self);
+}
+
+static PyObject *
+point_exit(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+{
+    return point_release(self, NULL);
 }
 
 static PyObject *

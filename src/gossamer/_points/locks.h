@@ -4,6 +4,10 @@
 
 #include "points.h"
 
+/* The first argument of acquire(), as the interpreter reads it: an int up to 3.11, then the truth of anything. Returns
+   -1, without an exception, for what the original has to judge. */
+int blocking_from(PyObject *argument);
+
 /* Takes apart acquire(blocking=True, timeout=-1). Returns 0, with no exception, for what the original has
    to judge. */
 int acquire_arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool *blocking,

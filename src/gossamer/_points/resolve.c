@@ -14,10 +14,10 @@
 #include <string.h>
 
 static PyObject *point_getaddrinfo(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
-static PyObject *point_gethostbyname(PyObject *module, PyObject *const *args, Py_ssize_t count);
-static PyObject *point_gethostbyname_ex(PyObject *module, PyObject *const *args, Py_ssize_t count);
-static PyObject *point_gethostbyaddr(PyObject *module, PyObject *const *args, Py_ssize_t count);
-static PyObject *point_getnameinfo(PyObject *module, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_gethostbyname(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
+static PyObject *point_gethostbyname_ex(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
+static PyObject *point_gethostbyaddr(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
+static PyObject *point_getnameinfo(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
 
 #define LOOKUP_POINT(function_name, ours, convention) \
     .module = "_socket", .name = function_name, .function = (PyCFunction)(void (*)(void))ours, .flags = convention, \
@@ -27,10 +27,10 @@ enum { GETADDRINFO, GETHOSTBYNAME, GETHOSTBYNAME_EX, GETHOSTBYADDR, GETNAMEINFO 
 
 struct point resolve_points[] = {
     [GETADDRINFO] = {LOOKUP_POINT("getaddrinfo", point_getaddrinfo, METH_FASTCALL | METH_KEYWORDS)},
-    [GETHOSTBYNAME] = {LOOKUP_POINT("gethostbyname", point_gethostbyname, METH_FASTCALL)},
-    [GETHOSTBYNAME_EX] = {LOOKUP_POINT("gethostbyname_ex", point_gethostbyname_ex, METH_FASTCALL)},
-    [GETHOSTBYADDR] = {LOOKUP_POINT("gethostbyaddr", point_gethostbyaddr, METH_FASTCALL)},
-    [GETNAMEINFO] = {LOOKUP_POINT("getnameinfo", point_getnameinfo, METH_FASTCALL)},
+    [GETHOSTBYNAME] = {LOOKUP_POINT("gethostbyname", point_gethostbyname, METH_FASTCALL | METH_KEYWORDS)},
+    [GETHOSTBYNAME_EX] = {LOOKUP_POINT("gethostbyname_ex", point_gethostbyname_ex, METH_FASTCALL | METH_KEYWORDS)},
+    [GETHOSTBYADDR] = {LOOKUP_POINT("gethostbyaddr", point_gethostbyaddr, METH_FASTCALL | METH_KEYWORDS)},
+    [GETNAMEINFO] = {LOOKUP_POINT("getnameinfo", point_getnameinfo, METH_FASTCALL | METH_KEYWORDS)},
     {.module = NULL},
 };
 
@@ -100,41 +100,41 @@ point_getaddrinfo(PyObject *module, PyObject *const *args, Py_ssize_t count, PyO
 }
 
 static PyObject *
-name_to_address(const struct point *point, PyObject *module, PyObject *const *args, Py_ssize_t count)
+name_to_address(const struct point *point, PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (point_hub(point) == NULL || count != 1 || !is_to_be_looked_up(args[0], true))
-        return point_original(point, module, args, count, NULL);
+    if (point_hub(point) == NULL || count != 1 || names != NULL || !is_to_be_looked_up(args[0], true))
+        return point_original(point, module, args, count, names);
     return look_up(point, args, count, NULL);
 }
 
 static PyObject *
-point_gethostbyname(PyObject *module, PyObject *const *args, Py_ssize_t count)
+point_gethostbyname(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return name_to_address(&resolve_points[GETHOSTBYNAME], module, args, count);
+    return name_to_address(&resolve_points[GETHOSTBYNAME], module, args, count, names);
 }
 
 static PyObject *
-point_gethostbyname_ex(PyObject *module, PyObject *const *args, Py_ssize_t count)
+point_gethostbyname_ex(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return name_to_address(&resolve_points[GETHOSTBYNAME_EX], module, args, count);
+    return name_to_address(&resolve_points[GETHOSTBYNAME_EX], module, args, count, names);
 }
 
 static PyObject *
-point_gethostbyaddr(PyObject *module, PyObject *const *args, Py_ssize_t count)
+point_gethostbyaddr(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     const struct point *point = &resolve_points[GETHOSTBYADDR];
-    bool has_host = count == 1 && (PyUnicode_Check(args[0]) || PyBytes_Check(args[0]));
+    bool has_host = count == 1 && names == NULL && (PyUnicode_Check(args[0]) || PyBytes_Check(args[0]));
     if (point_hub(point) == NULL || !has_host)
-        return point_original(point, module, args, count, NULL);
+        return point_original(point, module, args, count, names);
     return look_up(point, args, count, NULL);
 }
 
 static PyObject *
-point_getnameinfo(PyObject *module, PyObject *const *args, Py_ssize_t count)
+point_getnameinfo(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     const struct point *point = &resolve_points[GETNAMEINFO];
-    if (point_hub(point) == NULL || count != 2 || has_flag(args[1], NI_NUMERICHOST))
-        return point_original(point, module, args, count, NULL);
+    if (point_hub(point) == NULL || count != 2 || names != NULL || has_flag(args[1], NI_NUMERICHOST))
+        return point_original(point, module, args, count, names);
     return look_up(point, args, count, NULL);
 }
 

@@ -8,11 +8,12 @@
 #include "locks.h"
 
 static PyObject *point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
-static PyObject *point_release(PyObject *self, PyObject *const *args, Py_ssize_t count);
-static PyObject *point_release_save(PyObject *self, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_release(PyObject *self, PyObject *ignored);
+static PyObject *point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_release_save(PyObject *self, PyObject *ignored);
 static PyObject *point_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t count);
-static PyObject *point_is_owned(PyObject *self, PyObject *const *args, Py_ssize_t count);
-static PyObject *point_recursion_count(PyObject *self, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_is_owned(PyObject *self, PyObject *ignored);
+static PyObject *point_recursion_count(PyObject *self, PyObject *ignored);
 static PyObject *point_reinit(PyObject *self, PyObject *ignored);
 
 static bool rlock_probe(void);
@@ -26,12 +27,12 @@ enum { ACQUIRE, ENTER, RELEASE, EXIT, RELEASE_SAVE, ACQUIRE_RESTORE, IS_OWNED, R
 struct point rlock_points[] = {
     [ACQUIRE] = RLOCK_POINT("acquire", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
     [ENTER] = RLOCK_POINT("__enter__", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
-    [RELEASE] = RLOCK_POINT("release", point_release, METH_FASTCALL, WAKER),
-    [EXIT] = RLOCK_POINT("__exit__", point_release, METH_FASTCALL, WAKER),
-    [RELEASE_SAVE] = RLOCK_POINT("_release_save", point_release_save, METH_FASTCALL, WAKER),
+    [RELEASE] = RLOCK_POINT("release", point_release, METH_NOARGS, WAKER),
+    [EXIT] = RLOCK_POINT("__exit__", point_exit, METH_FASTCALL, WAKER),
+    [RELEASE_SAVE] = RLOCK_POINT("_release_save", point_release_save, METH_NOARGS, WAKER),
     [ACQUIRE_RESTORE] = RLOCK_POINT("_acquire_restore", point_acquire_restore, METH_FASTCALL, WAITER),
-    [IS_OWNED] = RLOCK_POINT("_is_owned", point_is_owned, METH_FASTCALL, WAITER),
-    [RECURSION_COUNT] = RLOCK_POINT("_recursion_count", point_recursion_count, METH_FASTCALL, WAITER,
+    [IS_OWNED] = RLOCK_POINT("_is_owned", point_is_owned, METH_NOARGS, WAITER),
+    [RECURSION_COUNT] = RLOCK_POINT("_recursion_count", point_recursion_count, METH_NOARGS, WAITER,
                                     .since = 0x030c),
     [REINIT] = RLOCK_POINT("_at_fork_reinit", point_reinit, METH_NOARGS, WAKER),
     {.module = NULL},
@@ -150,7 +151,7 @@ not_mine(void)
 }
 
 static PyObject *
-point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+point_release(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (!rlock_is_mine(self))
         return not_mine();
@@ -163,7 +164,13 @@ point_release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UN
 }
 
 static PyObject *
-point_release_save(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+point_exit(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+{
+    return point_release(self, NULL);
+}
+
+static PyObject *
+point_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (rlock_count(self) == 0)
         return not_mine();
@@ -188,13 +195,13 @@ point_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyObject *
-point_is_owned(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+point_is_owned(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(rlock_is_mine(self));
 }
 
 static PyObject *
-point_recursion_count(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+point_recursion_count(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyLong_FromUnsignedLong(rlock_is_mine(self) ? rlock_count(self) : 0);
 }

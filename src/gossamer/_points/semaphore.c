@@ -144,9 +144,9 @@ arguments(PyObject *const *args, Py_ssize_t count, PyObject *names, bool *block,
             return false;
         values[which] = args[count + i];
     }
-    int truth = PyObject_IsTrue(values[0]);
+    int truth = blocking_from(values[0]);
     double seconds = values[1] != Py_None ? PyFloat_AsDouble(values[1]) : 0;
-    if (PyErr_Occurred()) {
+    if (truth < 0 || PyErr_Occurred()) {
         PyErr_Clear();
         return false;
     }

@@ -23,7 +23,7 @@
 
 static PyObject *point_default_int_handler(PyObject *module, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_signal(PyObject *module, PyObject *const *args, Py_ssize_t count);
-static PyObject *point_interrupt_main(PyObject *module, PyObject *const *args, Py_ssize_t count);
+static PyObject *point_interrupt_main(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_pause(PyObject *module, PyObject *ignored);
 static PyObject *point_sigwait(PyObject *module, PyObject *set);
 static PyObject *point_sigwaitinfo(PyObject *module, PyObject *set);
@@ -40,7 +40,7 @@ enum { DEFAULT_INT_HANDLER, SIGNAL, INTERRUPT_MAIN, PAUSE, SIGWAIT, SIGWAITINFO,
 struct point signal_points[] = {
     [DEFAULT_INT_HANDLER] = SIGNAL_POINT("default_int_handler", point_default_int_handler, METH_FASTCALL, WAITER),
     [SIGNAL] = SIGNAL_POINT("signal", point_signal, METH_FASTCALL, WAKER),
-    [INTERRUPT_MAIN] = POINT_IN("_thread", "interrupt_main", point_interrupt_main, METH_FASTCALL, WAKER),
+    [INTERRUPT_MAIN] = POINT_IN("_thread", "interrupt_main", point_interrupt_main, METH_FASTCALL | METH_KEYWORDS, WAKER),
     [PAUSE] = SIGNAL_POINT("pause", point_pause, METH_NOARGS, WAITER),
     [SIGWAIT] = SIGNAL_POINT("sigwait", point_sigwait, METH_O, WAITER),
     [SIGWAITINFO] = SIGNAL_POINT("sigwaitinfo", point_sigwaitinfo, METH_O, WAITER),
@@ -66,7 +66,7 @@ point_default_int_handler(PyObject *module, PyObject *const *args, Py_ssize_t co
 {
     const struct point *point = &signal_points[DEFAULT_INT_HANDLER];
     struct hub *hub = point_hub(point);
-    if (hub == NULL || count != 2 || !in_green_thread(hub))
+    if (hub == NULL || count != 2 || natural_from(args[0]) < 0 || !in_green_thread(hub))
         return point_original(point, module, args, count, NULL);
     PyErr_SetNone(PyExc_KeyboardInterrupt);
     hub_deliver_to_main(hub);
@@ -93,9 +93,9 @@ point_signal(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyObject *
-point_interrupt_main(PyObject *module, PyObject *const *args, Py_ssize_t count)
+point_interrupt_main(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    PyObject *result = point_original(&signal_points[INTERRUPT_MAIN], module, args, count, NULL);
+    PyObject *result = point_original(&signal_points[INTERRUPT_MAIN], module, args, count, names);
     if (result != NULL)
         signals_announce();
     return result;
@@ -229,7 +229,7 @@ point_sigwait(PyObject *module, PyObject *set)
     PyObject *answer = wait_for_info(&signal_points[SIGWAIT], module, set);
     if (answer == NULL || PyLong_Check(answer))
         return answer;
-    PyObject *number = PyObject_GetAttrString(answer, "si_signo");
+    PyObject *number = attribute_named(answer, "si_signo");
     Py_DECREF(answer);
     return number;
 }

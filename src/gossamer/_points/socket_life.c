@@ -77,9 +77,9 @@ births_watch(PyTypeObject *type)
 }
 
 PyObject *
-socket_socketpair(PyObject *module, PyObject *const *args, Py_ssize_t count)
+socket_socketpair(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    PyObject *pair = point_original(&socket_points[SOCKETPAIR], module, args, count, NULL);
+    PyObject *pair = point_original(&socket_points[SOCKETPAIR], module, args, count, names);
     for (Py_ssize_t i = 0; pair != NULL && i < PyTuple_GET_SIZE(pair); i++)
         socket_born((SocketObject *)PyTuple_GET_ITEM(pair, i), DESCRIPTOR_CLOSED);
     return pair;

@@ -39,6 +39,8 @@
 #define HAS_ENTRY_FRAMES_ON_STACK (PY_VERSION_HEX >= 0x030c0000)
 /* 3.11 remembers what a method call found only for objects without room for a __dict__, or with one. */
 #define METHOD_CACHE_WANTS_DICT (PY_VERSION_HEX < 0x030c0000)
+/* What says whether a lock's acquire() blocks is an int up to 3.11, then anything: its truth counts. */
+#define BLOCKING_IS_AN_INT (PY_VERSION_HEX < 0x030c0000)
 #define HAS_STACK_LIMITS (PY_VERSION_HEX >= 0x030e0000)
 /* From 3.15 on times may be whatever has __float__, such as a Decimal. */
 #define TIMES_TAKE_ANY_FLOAT (PY_VERSION_HEX >= 0x030f0000)
