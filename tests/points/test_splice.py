@@ -1,5 +1,6 @@
 """os.splice(): a green thread waits for whichever end is not ready, and others run meanwhile."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -169,3 +170,47 @@ def test_what_the_original_refuses_is_refused_as_ever(first: Pipe, second: Pipe)
 def test_a_native_thread_blocks_natively(first: Pipe, second: Pipe) -> None:
     os.write(first[1], b"bytes")
     assert in_thread(lambda: os.splice(first[0], second[1], 100)) == 5
+
+
+def put_another_there(descriptor: int) -> None:
+    """Closes it unseen by the points, and has its number used again."""
+    fresh, other = os.pipe()
+    dup2 = _core.original("posix", None, "dup2")
+    dup2(fresh, descriptor)
+    os.close(fresh)
+    os.close(other)
+
+
+@pytest.mark.parametrize("end", ["source", "destination"])
+def test_an_end_whose_number_is_used_again_meanwhile_is_an_error(first: Pipe, second: Pipe, end: str) -> None:
+    if end == "source":
+        os.write(first[1], b"x" * 100)
+        fill(second[1])
+        splicer = spawn(os.splice, first[0], second[1], 100)
+        turns()
+        put_another_there(first[0])
+        os.read(second[0], 65536)
+    else:
+        splicer = spawn(os.splice, first[0], second[1], 100)
+        turns()
+        put_another_there(second[1])
+        os.write(first[1], b"x" * 100)
+    joined(splicer)
+    assert isinstance(splicer.exception, OSError) and splicer.exception.errno == errno.EBADF
+
+
+def test_sendfile_notices_that_the_files_number_is_used_again_meanwhile(tmp_path: Path, first: Pipe) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"x" * 100)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        filler = fill(first[1])
+        sender = spawn(os.sendfile, first[1], descriptor, 0, 100)
+        turns()
+        assert not sender.ready()
+        put_another_there(descriptor)
+        assert len(os.read(first[0], filler)) == filler
+        joined(sender)
+        assert isinstance(sender.exception, OSError) and sender.exception.errno == errno.EBADF
+    finally:
+        os.close(descriptor)

@@ -14,9 +14,10 @@
    about; until then its thread, and the end it holds, stay.
 
    Not reached: io.FileIO(path) called by itself, which is a type and no function. */
+#include "audit.h"
+#include "file_identity.h"
 #include "pooled.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -57,14 +58,11 @@ struct point pooled_points[] = {
 
 /* ---- helpers ---- */
 
-/* By an interned name: the interpreter's cache of methods keeps every other string that it was asked for. */
 static PyObject *
 helper_find(const char *module, const char *name)
 {
     PyObject *helpers = PyImport_ImportModule(module);
-    PyObject *interned = helpers != NULL ? PyUnicode_InternFromString(name) : NULL;
-    PyObject *helper = interned != NULL ? PyObject_GetAttr(helpers, interned) : NULL;
-    Py_XDECREF(interned);
+    PyObject *helper = attribute_named(helpers, name);
     Py_XDECREF(helpers);
     return helper;
 }
@@ -105,32 +103,25 @@ argument_from(PyObject *const *args, Py_ssize_t count, PyObject *names, Py_ssize
 
 /* ---- file locks ---- */
 
-/* Which file it is about. What is no open descriptor has none: all zero. */
-static struct stat
-file_of(PyObject *file)
+static int
+descriptor_of(PyObject *file)
 {
-    struct stat status;
     int descriptor = PyObject_AsFileDescriptor(file);
     if (descriptor < 0)
         PyErr_Clear();
-    return descriptor >= 0 && fstat(descriptor, &status) == 0 ? status : (struct stat){0};
+    return descriptor;
 }
 
 /* Waits a while before the next try. Returns -1 with an exception set. */
 static int
 pause_before_retry(struct hub *hub, PyObject *file, int64_t began)
 {
-    struct stat before = file_of(file);
+    struct file_identity before = file_identity_of(descriptor_of(file));
     double pause = (double)(clock_now() - began) / 8e9;
     pause = pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
     if (hub_pause(hub, pause) < 0)
         return -1;
-    struct stat after = file_of(file);
-    if (before.st_dev == after.st_dev && before.st_ino == after.st_ino)
-        return 0;
-    errno = EBADF;                   /* closed meanwhile, and its number used again */
-    PyErr_SetFromErrno(PyExc_OSError);
-    return -1;
+    return file_identity_check(descriptor_of(file), before);
 }
 
 /* Calls the original with `command` in the second place until it is not refused for another's lock. */
@@ -143,8 +134,8 @@ lock_patiently(struct hub *hub, const struct point *point, PyObject *const *args
     for (Py_ssize_t i = 0; i < count; i++)
         given[i] = i == 1 ? number : args[i];
     int64_t began = clock_now();
-    for (;;) {
-        result = point_original(point, NULL, given, count, NULL);
+    for (bool again = false;; again = true) {
+        result = point_original_audited(point, NULL, given, count, again);
         if (result != NULL || !PyErr_ExceptionMatches(PyExc_BlockingIOError))
             break;
         PyErr_Clear();

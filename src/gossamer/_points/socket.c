@@ -2,6 +2,7 @@
 
    The object's descriptor and timeout are read from its C struct: asking for them by name would cost more
    than the system call. A socket made for the purpose shows whether the struct is what we take it to be. */
+#include "audit.h"
 #include "socket.h"
 
 #include <errno.h>
@@ -247,14 +248,14 @@ stand_in_free(SocketObject *stand_in)
 /* With a timeout, the original polls first, for all of that time. So it is given a stand-in. The object
    itself is not touched: another thread may be using it. */
 PyObject *
-call_at_once(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count)
+call_at_once(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count, bool again)
 {
     if (((SocketObject *)self)->timeout <= 0)
-        return point_original(point, self, args, count, NULL);
+        return point_original_audited(point, self, args, count, again);
     SocketObject *stand_in = stand_in_new(socket_type, (SocketObject *)self);
     if (stand_in == NULL)
         return NULL;
-    PyObject *result = point_original(point, (PyObject *)stand_in, args, count, NULL);
+    PyObject *result = point_original_audited(point, (PyObject *)stand_in, args, count, again);
     stand_in_free(stand_in);
     return result;
 }
@@ -285,7 +286,7 @@ struct point socket_points[] = {
     METHOD(BIND, "bind", socket_bind, METH_O, WAITER),
     METHOD(CLOSE, "close", socket_close, METH_NOARGS, WAKER),
     METHOD(DETACH, "detach", socket_detach, METH_NOARGS, WAKER),
-    FUNCTION(SOCKETPAIR, "_socket", "socketpair", socket_socketpair, METH_FASTCALL, WAKER),
+    FUNCTION(SOCKETPAIR, "_socket", "socketpair", socket_socketpair, METH_FASTCALL | METH_KEYWORDS, WAKER),
     FUNCTION(SENDFILE, "posix", "sendfile", os_sendfile, METH_FASTCALL | METH_KEYWORDS, WAITER),
     FUNCTION(OS_CLOSE, "posix", "close", os_close, METH_FASTCALL | METH_KEYWORDS, WAKER),
     FUNCTION(OS_CLOSERANGE, "posix", "closerange", os_closerange, METH_FASTCALL, WAKER),

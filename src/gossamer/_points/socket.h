@@ -2,7 +2,8 @@
 
    - socket.c: the table, the check of the object's layout, waiting.
    - socket_bytes.c: recv, recv_into, send, sendall, which call the kernel themselves.
-   - socket_messages.c: addresses and ancillary data; there the original makes the system call.
+   - socket_messages.c: addresses and ancillary data; there the original makes the system call. socket_waitall.c:
+     the same with MSG_WAITALL.
    - socket_connections.c: _accept, connect, connect_ex, sendfile, which know no MSG_DONTWAIT; bind.
    - socket_life.c: where descriptors are born and die.
 
@@ -26,6 +27,13 @@ enum socket_point {
 
 /* Flags with which the kernel never waits, though the socket may. */
 #define NEVER_WAITS (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)
+
+/* Whether MSG_WAITALL means anything to this call: a blocking stream goes on until all is there. */
+static inline bool
+receives_all(const SocketObject *socket, int flags)
+{
+    return (flags & MSG_WAITALL) && socket->timeout < 0 && socket->type == SOCK_STREAM && !(flags & NEVER_WAITS);
+}
 
 /* ---- socket.c ---- */
 
@@ -80,8 +88,8 @@ int pending_errno(void);
 PyObject *os_error(int error);
 
 /* Calls the original of a method where it cannot wait for the descriptor, which is non-blocking or is
-   used with MSG_DONTWAIT. */
-PyObject *call_at_once(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count);
+   used with MSG_DONTWAIT. `again`: not for the first time. */
+PyObject *call_at_once(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count, bool again);
 
 /* An object of `type` (_socket.socket or heir) like `socket` in everything but its timeout, which is 0. NULL with an
    exception set. */
@@ -121,6 +129,9 @@ sends_all(const SocketObject *socket, int flags)
 Py_ssize_t receive(struct hub *hub, const SocketObject *socket, char *buffer, Py_ssize_t size, int flags,
                    int64_t *deadline);
 
+/* Whether the other end will send no more. */
+bool stream_has_ended(const SocketObject *socket);
+
 /* ---- socket_messages.c ---- */
 PyObject *socket_recvfrom(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *socket_recvfrom_into(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
@@ -149,7 +160,7 @@ PyObject *address_resolved(struct hub *hub, const SocketObject *socket, PyObject
 /* ---- socket_life.c ---- */
 PyObject *socket_close(PyObject *self, PyObject *ignored);
 PyObject *socket_detach(PyObject *self, PyObject *ignored);
-PyObject *socket_socketpair(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *socket_socketpair(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
 PyObject *os_close(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);
 PyObject *os_closerange(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *os_dup2(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names);

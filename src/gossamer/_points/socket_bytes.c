@@ -123,8 +123,8 @@ receive_all(struct hub *hub, const SocketObject *socket, char *buffer, Py_ssize_
     return total;
 }
 
-static bool
-has_ended(const SocketObject *socket)
+bool
+stream_has_ended(const SocketObject *socket)
 {
     struct pollfd entry = {.fd = socket->descriptor, .events = POLLRDHUP};
     return poll(&entry, 1, 0) > 0;
@@ -137,7 +137,7 @@ peek_all(struct hub *hub, const SocketObject *socket, char *buffer, Py_ssize_t s
     int64_t deadline = 0, pause = 0;
     for (;;) {
         Py_ssize_t got = receive(hub, socket, buffer, size, flags, &deadline);
-        if (got <= 0 || got == size || has_ended(socket))
+        if (got <= 0 || got == size || stream_has_ended(socket))
             return got;
         if (socket_wait_a_moment(hub, socket, &deadline, &pause) < 0)
             return -1;
@@ -149,8 +149,7 @@ receive_into(struct hub *hub, const SocketObject *socket, char *buffer, Py_ssize
 {
     if (size == 0)
         return 0;                    /* the original makes no system call for nothing either */
-    if (unlikely((flags & MSG_WAITALL) && socket->timeout < 0 && socket->type == SOCK_STREAM
-                 && !(flags & NEVER_WAITS)))
+    if (unlikely(receives_all(socket, flags)))
         return (flags & MSG_PEEK ? peek_all : receive_all)(hub, socket, buffer, size, flags);
     int64_t deadline = 0;
     return receive(hub, socket, buffer, size, flags, &deadline);

@@ -7,9 +7,9 @@
      socket with a timeout: it had the flag, but who has a duplicate of it may have taken that off.
    - Once under way, a connection is established or refused without us. That it is writable says so, and
      SO_ERROR says which. */
+#include "file_identity.h"
 #include "socket.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -39,7 +39,7 @@ accept_once(PyObject *self)
     int flags = make_nonblocking(descriptor, &changed);
     if (flags < 0 && PyErr_Occurred())
         return NULL;
-    PyObject *result = call_at_once(&socket_points[ACCEPT], self, NULL, 0);
+    PyObject *result = call_at_once(&socket_points[ACCEPT], self, NULL, 0, false);
     if (changed && !keeps && socket->descriptor == descriptor)
         fcntl(descriptor, F_SETFL, flags);
     return result;
@@ -95,7 +95,7 @@ socket_accept(PyObject *self, PyObject *Py_UNUSED(ignored))
 /* ---- connect ---- */
 
 static PyObject *
-connect_once(enum socket_point which, PyObject *self, PyObject *address)
+connect_once(enum socket_point which, PyObject *self, PyObject *address, bool again)
 {
     const SocketObject *socket = (SocketObject *)self;
     int descriptor = socket->descriptor;
@@ -103,7 +103,7 @@ connect_once(enum socket_point which, PyObject *self, PyObject *address)
     int flags = make_nonblocking(descriptor, &changed);
     if (flags < 0 && PyErr_Occurred())
         return NULL;
-    PyObject *result = call_at_once(&socket_points[which], self, &address, 1);
+    PyObject *result = call_at_once(&socket_points[which], self, &address, 1, again);
     if (changed && socket->descriptor == descriptor) {
         int error = errno;
         fcntl(descriptor, F_SETFL, flags);
@@ -197,8 +197,8 @@ connect_patiently(enum socket_point which, struct hub *hub, PyObject *self, PyOb
     if (hub == NULL || socket->timeout == 0)
         return point_original_o(&socket_points[which], self, address);
     int64_t deadline = 0, pause = 0;
-    for (;;) {
-        PyObject *result = connect_once(which, self, address);
+    for (bool again = false;; again = true) {
+        PyObject *result = connect_once(which, self, address, again);
         int error = told_errno(which, result);
         if (!is_under_way(socket, error) && !is_backlog_full(socket, error))
             return result;
@@ -276,12 +276,15 @@ os_sendfile(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject 
     int turn = hub_give_way_at_times(hub);
     if (turn != 0)                   /* it may be another file by now */
         return turn > 0 ? os_sendfile(module, args, count, names) : NULL;
+    int source = descriptor_from(args, count, names, 1, "in_fd");
+    struct file_identity files[] = {file_identity_of(descriptor), file_identity_of(source)};
     for (;;) {
         PyObject *result = sendfile_once(module, args, count, names, descriptor, flags);
         if (result != NULL || pending_errno() != EAGAIN)
             return result;
         PyErr_Clear();
-        if (hub_wait_descriptor(hub, descriptor, WRITING, INT64_MAX) < 0)
+        if (hub_wait_descriptor(hub, descriptor, WRITING, INT64_MAX) < 0
+            || file_identity_check(descriptor, files[0]) < 0 || file_identity_check(source, files[1]) < 0)
             return NULL;
     }
 }

@@ -6,9 +6,9 @@
      be (a socket with room for less than a page), it is tried again after a pause.
    - A call with SPLICE_F_NONBLOCK, or on a stream with O_NONBLOCK, is the original's. So is one with two ends that
      never make it wait. */
+#include "file_identity.h"
 #include "socket.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -29,6 +29,7 @@ struct end {
     int descriptor;
     enum direction direction;
     int flags;                       /* of the open file */
+    struct file_identity file;
     bool is_socket, is_stream;
 };
 
@@ -74,7 +75,7 @@ end_from(PyObject *argument, enum direction direction, struct end *end)
     if (descriptor < 0 || fstat(descriptor, &status) < 0)
         return false;
     *end = (struct end){.descriptor = descriptor, .direction = direction, .flags = fcntl(descriptor, F_GETFL),
-                        .is_socket = S_ISSOCK(status.st_mode)};
+                        .file = {status.st_dev, status.st_ino}, .is_socket = S_ISSOCK(status.st_mode)};
     end->is_stream = end->is_socket || S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode);
     return end->flags >= 0 && !(end->is_stream && (end->flags & O_NONBLOCK));
 }
@@ -118,13 +119,25 @@ end_is_ready(const struct end *end)
 }
 
 static int
-wait_for_ends(struct hub *hub, const struct end ends[2], double *pause)
+wait_for_one(struct hub *hub, const struct end ends[2], double *pause)
 {
     for (int place = SOURCE; place <= DESTINATION; place++)
         if (!end_is_ready(&ends[place]))
             return hub_wait_descriptor(hub, ends[place].descriptor, ends[place].direction, INT64_MAX);
     *pause = *pause == 0 ? SHORTEST_PAUSE : *pause < LONGEST_PAUSE ? 2 * *pause : *pause;
     return hub_pause(hub, *pause);
+}
+
+/* Returns -1 with an exception set, also when one of the ends was closed meanwhile. */
+static int
+wait_for_ends(struct hub *hub, const struct end ends[2], double *pause)
+{
+    if (wait_for_one(hub, ends, pause) < 0)
+        return -1;
+    for (int place = SOURCE; place <= DESTINATION; place++)
+        if (file_identity_check(ends[place].descriptor, ends[place].file) < 0)
+            return -1;
+    return 0;
 }
 
 static PyObject *
