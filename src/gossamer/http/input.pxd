@@ -25,6 +25,7 @@ cdef class Input:
     cdef void end(self)
     cdef bint fetch(self) except -1
     cdef bint next_piece(self)
+    cdef int give_back(self, list parts) except -1
     cdef bytes take(self, Py_ssize_t most)
 
 

@@ -3,6 +3,9 @@
 
 Nothing is read from the client before the application asks. Then a `BodySource` (request.pyx) is asked for more: it adds
 what has come to the pieces here, or says that the body is complete.
+
+A read that is ended in the middle, by a Timeout of the application's or a kill, gives back what it has taken: the next
+one begins where it began.
 """
 
 cimport cython
@@ -74,6 +77,16 @@ cdef class Input:
         self.current = self.pieces.pop(0) if self.pieces else b""
         return PyBytes_GET_SIZE(self.current) > 0
 
+    cdef int give_back(self, list parts) except -1:
+        """What was taken last is there again. In one piece, as there may be any number of them."""
+        cdef bytes taken = b"".join(parts)
+        if self.at < PyBytes_GET_SIZE(self.current):
+            self.pieces.insert(0, self.current[self.at :])
+        self.current = taken
+        self.at = 0
+        self.available += PyBytes_GET_SIZE(taken)
+        return 0
+
     cdef bytes take(self, Py_ssize_t most):
         """Up to so many bytes, of one piece."""
         cdef Py_ssize_t size = min(most, PyBytes_GET_SIZE(self.current) - self.at)
@@ -88,11 +101,15 @@ cdef class Input:
         """Read `size` bytes, fewer only at the end; all that is left if it is None or negative."""
         cdef Py_ssize_t left = PY_SSIZE_T_MAX if size is None or size < 0 else size
         parts = []
-        while left > 0 and (self.next_piece() or self.fetch()):
-            if self.next_piece():
-                part = self.take(left)
-                left -= PyBytes_GET_SIZE(part)
-                parts.append(part)
+        try:
+            while left > 0 and (self.next_piece() or self.fetch()):
+                if self.next_piece():
+                    part = self.take(left)
+                    left -= PyBytes_GET_SIZE(part)
+                    parts.append(part)
+        except BaseException:
+            self.give_back(parts)
+            raise
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def read1(self, size=-1):
@@ -104,8 +121,13 @@ cdef class Input:
         return self.take(most)
 
     def readinto(self, buffer):
-        """Read as `read1()` does, into `buffer`. Returns how many bytes that were; 0 at the end."""
+        """Read as `read1()` does, into `buffer`. Returns how many bytes that were; 0 at the end.
+
+        Raises TypeError for a buffer that cannot be written.
+        """
         view = memoryview(buffer).cast("B")
+        if view.readonly:
+            raise TypeError(f"the buffer to read into cannot be written: {buffer!r:.50}")
         data = self.read1(len(view))
         view[: len(data)] = data
         return len(data)
@@ -118,26 +140,34 @@ cdef class Input:
         cdef const char *start
         cdef const char *end
         parts = []
-        while left > 0 and (self.next_piece() or self.fetch()):
-            if not self.next_piece():
-                continue
-            most = min(left, PyBytes_GET_SIZE(self.current) - self.at)
-            start = PyBytes_AS_STRING(self.current) + self.at
-            end = <const char *>memchr(start, c"\n", most)
-            part = self.take(end - start + 1 if end != NULL else most)
-            parts.append(part)
-            left = 0 if end != NULL else left - PyBytes_GET_SIZE(part)
+        try:
+            while left > 0 and (self.next_piece() or self.fetch()):
+                if not self.next_piece():
+                    continue
+                most = min(left, PyBytes_GET_SIZE(self.current) - self.at)
+                start = PyBytes_AS_STRING(self.current) + self.at
+                end = <const char *>memchr(start, c"\n", most)
+                part = self.take(end - start + 1 if end != NULL else most)
+                parts.append(part)
+                left = 0 if end != NULL else left - PyBytes_GET_SIZE(part)
+        except BaseException:
+            self.give_back(parts)
+            raise
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readlines(self, hint=-1):
         """Read lines until the end, or until they are `hint` bytes together if that is not None, 0 or negative."""
         cdef Py_ssize_t most = -1 if hint is None else hint, total = 0
         lines = []
-        while line := self.readline():
-            lines.append(line)
-            total += len(line)
-            if 0 < most <= total:
-                break
+        try:
+            while line := self.readline():
+                lines.append(line)
+                total += len(line)
+                if 0 < most <= total:
+                    break
+        except BaseException:
+            self.give_back(lines)
+            raise
         return lines
 
     def readable(self):

@@ -26,6 +26,7 @@ cdef class RequestReader(BodySource):
     cdef str target                          # as the client sent it
     cdef dict environ
     cdef Input body                          # None: the request has none
+    cdef tuple flaw                          # of the body, as RequestBodyError takes it; None: none was found
     # its framing
     cdef int64_t body_left                   # of a body with Content-Length
     cdef int64_t body_size                   # so far

@@ -208,7 +208,7 @@ cdef class RequestReader(BodySource):
         self.keep = line.version == 11
         self.environ = PyDict_Copy(self.template)
         self.complete = self.expects_continue = self.chunked = self.upgrade = self.answered = False
-        self.doubled = self.target = self.body = None
+        self.doubled = self.target = self.body = self.flaw = None
         self.header_count = 0
         self.body_left = self.body_size = 0
         if line.method_size != 3 or memcmp(PyBytes_AS_STRING(whole), b"GET", 3) != 0:
@@ -358,6 +358,8 @@ cdef class RequestReader(BodySource):
         cdef char *data
         cdef Py_ssize_t size, used
         cdef Py_ssize_t before = body.available
+        if self.flaw is not None:
+            raise RequestBodyError(*self.flaw)
         while body.available == before and not self.complete:
             if self.end > self.start:
                 used = self.feed_body(self.held + self.start, self.end - self.start)
@@ -456,8 +458,11 @@ cdef class RequestReader(BodySource):
         return 0
 
     cdef int spoil(self, int status, str reason) except -1:
-        """Nothing can be read behind this body."""
-        self.keep = False
+        """Nothing can be read behind this body, nor any more of it, however often the application tries."""
+        self.keep = self.complete = False
+        self.flaw = (status, reason)
+        if self.body is not None:
+            self.body.clear()
         raise RequestBodyError(status, reason)
 
     cdef bint can_go_on(self):
