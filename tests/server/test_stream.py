@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +300,24 @@ def test_a_server_whose_handler_is_its_own_method_can_be_shown() -> None:
     assert "Server.handle>" in repr(server)
     server.set_handle(server.handle)
     assert "Server.handle>" in repr(server)
+
+
+@pytest.mark.parametrize("kind", [StreamServer, WSGIServer])
+def test_a_client_is_let_go_at_once_when_its_handshake_is_killed(tmp_path: Path, kind: type[StreamServer]) -> None:
+    certificates = make_certificates(tmp_path)
+    shaking: list[ssl.SSLSocket] = []
+
+    class Kept(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            shaking.append(self)  # so that closing it is not left to its last reference
+            super().do_handshake(block)
+
+    context = certificates.for_server()
+    context.sslsocket_class = Kept
+    with kind(LOOPBACK, lambda *_: None, ssl_context=context, server_side=True, spawn=1) as server:
+        server.start()
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=patience(30)) as client:
+            until(lambda: shaking != [])
+            server.stop(0)
+            assert shaking[0].fileno() == -1
+            assert client.recv(1) == b""

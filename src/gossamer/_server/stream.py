@@ -89,14 +89,22 @@ class StreamServer(BaseServer):
         Who speaks no TLS, or is silent for longer than `handshake_timeout`, is let go.
         """
         assert self._context is not None
+        arguments = {"server_side": True, **self._wrap_arguments}
+        at_once = arguments.pop("do_handshake_on_connect", True)
         timeout = client_socket.gettimeout()
+        wrapped = client_socket
         try:
             client_socket.settimeout(self.handshake_timeout)
-            wrapped = self._context.wrap_socket(client_socket, server_side=True, **self._wrap_arguments)
+            wrapped = tls = self._context.wrap_socket(client_socket, do_handshake_on_connect=False, **arguments)
+            if at_once:
+                tls.do_handshake()
+            tls.settimeout(timeout)
         except OSError:
-            client_socket.close()
+            self.do_close(wrapped)
             return
-        wrapped.settimeout(timeout)
+        except BaseException:  # a kill: who holds the socket now may hold it for long
+            self.do_close(wrapped)
+            raise
         super()._handle_and_close(wrapped, address)
 
 
