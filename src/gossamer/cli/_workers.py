@@ -3,9 +3,9 @@
 The parent never runs the work and has no hub: it sleeps in sigtimedwait(2) until a child or the user says something.
 
 * Each child tells by a byte in a pipe that it is at work. The first goes ahead alone: what cannot start is then found,
-  and said, once. One that ends before all are at work with status 2 cannot start, and its brothers could not either:
-  all are stopped. One that ends later is replaced; one that did not live for a second is replaced after a second, so
-  that a fault does not become a storm of processes.
+  and said, once. One that ends before any is at work, or before all are with status 2, cannot start, and its brothers
+  could not either: all are stopped. One that ends later is replaced; one that did not live for a second, after a second,
+  so that a fault does not become a storm of processes. So is one for which there is no process.
 * SIGTERM and SIGINT reach the children as SIGTERM; so does SIGINT from the terminal, which goes to all processes of
   its group: children have to take a second one calmly, also while they are still on their way to the work.
 * A second pipe tells the children that they are to end, or that their parent is gone, however it went: nobody writes
@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 from typing import NamedTuple, NoReturn
+
+from gossamer.cli._output import complain, flush
 
 CANNOT_START = 2
 """Exit status of a child whose work cannot begin."""
@@ -75,6 +77,7 @@ class Workers:
         self.started = started
         self.patience = patience
         self.births: dict[int, float] = {}
+        self.due: list[float] = []
         self.ready_pipe = os.pipe()
         self.lifeline = os.pipe()
         self.announced = False
@@ -83,9 +86,10 @@ class Workers:
     def run(self) -> int:
         """Start all, keep them running until a signal ends it, and return the exit status."""
         os.set_blocking(self.ready_pipe[0], False)
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited; nobody could be waited for
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self._start(before)
             self._watch(before)
         finally:
             self._stop()
@@ -94,13 +98,24 @@ class Workers:
                 os.close(descriptor)
         return self.status
 
-    def _start(self, mask: set[int | signal.Signals]) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        child = os.fork()
+    def _start(self, mask: set[int | signal.Signals]) -> bool:
+        """Start one. False, after a word about it, if there can be none."""
+        flush()
+        try:
+            child = os.fork()
+        except OSError as error:
+            complain(f"gossamer serve: cannot start a worker: {error.strerror}")
+            return False
         if child == 0:
             self._be_child(mask)
         self.births[child] = time.monotonic()
+        return True
+
+    def _start_due(self, mask: set[int | signal.Signals]) -> None:
+        """Start those whose time has come."""
+        now = time.monotonic()
+        due, self.due = [when for when in self.due if when <= now], [when for when in self.due if when > now]
+        self.due += [now + SHORT_LIFE for _ in due if not self._start(mask)]
 
     def _be_child(self, mask: set[int | signal.Signals]) -> NoReturn:
         status = 1
@@ -116,9 +131,7 @@ class Workers:
             sys.excepthook(*sys.exc_info())
         finally:
             try:
-                with contextlib.suppress(OSError, ValueError):
-                    sys.stdout.flush()
-                    sys.stderr.flush()
+                flush()
             finally:  # a second signal may come at any moment, and a child is not to go on as its parent
                 os._exit(status)
 
@@ -128,27 +141,44 @@ class Workers:
 
     def _watch(self, mask: set[int | signal.Signals]) -> None:
         """Until a signal, or until it is clear that the work cannot begin."""
+        if not self._start(mask):
+            self.status = CANNOT_START
+            return
         ready = 0
         while True:
-            newly_ready = self._newly_ready()
+            ended = self._ended()
+            newly_ready = self._newly_ready()  # after that: one that has ended may have been at work
             if newly_ready and ready == 0:
-                for _ in range(self.count - 1):
-                    self._start(mask)
+                self.due = [0.0] * (self.count - 1)
             ready += newly_ready
+            for born, status in ended:
+                if ENDING & signal.sigpending():  # the children were told as well, by the terminal, and were faster
+                    return
+                if ready == 0 or (status == CANNOT_START and not self.announced):
+                    self._cannot_start(status)
+                    return
+                self._replace(born, status)
+            self._start_due(mask)
             if ready >= self.count and not self.announced:
                 self.announced = True
                 self.started()
             # whoever was stopped (SIGSTOP) until the time was over is told of a signal that never came, number 0 mostly
-            came = signal.sigtimedwait(SIGNALS, 0.05 if not self.announced else 3600)
+            came = signal.sigtimedwait(SIGNALS, self._patience_of_watch())
             if came is not None and came.si_signo in ENDING:
                 return
-            for born, status in self._ended():
-                if ENDING & signal.sigpending():  # the children were told as well, by the terminal, and were faster
-                    return
-                if status == CANNOT_START and not self.announced:
-                    self.status = CANNOT_START
-                    return
-                self._replace(born, status, mask)
+
+    def _patience_of_watch(self) -> float:
+        """Seconds until there is something to do without a signal."""
+        if not self.announced:
+            return 0.05
+        return max(0.0, min(self.due) - time.monotonic()) if self.due else 3600.0
+
+    def _cannot_start(self, status: int) -> None:
+        """Settle what follows from the end of one: with status 0 it was told to end, with CANNOT_START it has said why."""
+        if status != 0:
+            self.status = CANNOT_START
+        if status not in (0, CANNOT_START):
+            complain(f"gossamer serve: a worker {_end(status)} before it served")
 
     def _newly_ready(self) -> int:
         try:
@@ -167,12 +197,10 @@ class Workers:
                 ended.append((self.births.pop(child), os.waitstatus_to_exitcode(status)))
         return ended
 
-    def _replace(self, born: float, status: int, mask: set[int | signal.Signals]) -> None:
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        print(f"gossamer serve: a worker {how}; starting another", file=sys.stderr, flush=True)
-        if time.monotonic() - born < SHORT_LIFE:
-            time.sleep(SHORT_LIFE)
-        self._start(mask)
+    def _replace(self, born: float, status: int) -> None:
+        complain(f"gossamer serve: a worker {_end(status)}; starting another")
+        now = time.monotonic()
+        self.due.append(now if now - born >= SHORT_LIFE else now + SHORT_LIFE)
 
     def _stop(self) -> None:
         """Ask all to end, and kill those that have not after `patience` seconds."""
@@ -194,3 +222,12 @@ class Workers:
         for child in self.births:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, what)
+
+
+def _end(status: int) -> str:
+    """How a process has ended, in words."""
+    if status >= 0:
+        return f"ended with status {status}"
+    with contextlib.suppress(ValueError):  # a real-time signal
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"was killed by signal {-status}"
