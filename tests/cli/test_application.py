@@ -120,6 +120,26 @@ def test_a_module_that_ends_the_program_is_said_to() -> None:
     assert "importing 'ending' ended the program (SystemExit: bye)" in message("ending:app")
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("odd:app", "importing 'odd' failed: Odd: on import"),
+        ("half_odd:app", "looking up 'app' of 'half_odd:app' failed: RuntimeError: not now"),
+        ("half_odd:leave()", "making the application, 'half_odd:leave()', ended the program (SystemExit: 3)"),
+    ],
+)
+def test_whatever_the_application_raises_is_said_on_one_line(folder: Path, target: str, said: str) -> None:
+    (folder / "odd.py").write_text("class Odd(BaseException): pass\nraise Odd('on import')\n")
+    (folder / "half_odd.py").write_text(
+        "import sys\n"
+        "def leave(): sys.exit(3)\n"
+        "def __getattr__(name):\n"
+        "    if name == 'app': raise RuntimeError('not now')\n"
+        "    raise AttributeError(name)\n"
+    )
+    assert said in message(target)
+
+
 def test_a_factory_that_fails_is_said_to_on_one_line() -> None:
     assert message("shop:broken()") == (
         "making the application, 'shop:broken()', failed: RuntimeError: no database at all"

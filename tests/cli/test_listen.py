@@ -1,6 +1,7 @@
 """The addresses that `gossamer serve` listens on."""
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from gossamer.cli._listen import (
     bind_shared,
     local_address,
     parse_address,
-    remove_socket_file,
     reserve,
+    socket_file,
 )
 
 
@@ -24,6 +25,7 @@ from gossamer.cli._listen import (
         ("127.0.0.1:8080", Address(None, "127.0.0.1", 8080)),
         ("localhost", Address(None, "localhost", 8000)),
         (":9000", Address(None, "", 9000)),
+        ("*:9000", Address(None, "", 9000)),
         ("[::1]:81", Address(None, "::1", 81)),
         ("[::1]", Address(None, "::1", 8000)),
         ("unix:/run/shop.sock", Address("/run/shop.sock", "", 0)),
@@ -44,6 +46,8 @@ def test_addresses_are_written_as_users_write_them(text: str, address: Address) 
         ("[::1:8000", "write [IPV6]:PORT"),
         ("unix:", "names no path"),
         ("", "is empty; write HOST:PORT"),
+        ("8000", "is a port alone; write 127.0.0.1:8000, or :8000"),
+        ("http://127.0.0.1:8000/", "is a URL; write HOST:PORT"),
     ],
 )
 def test_what_is_no_address_is_refused_with_the_reason(text: str, reason: str) -> None:
@@ -128,9 +132,33 @@ def test_a_path_that_no_socket_can_have_is_refused_with_the_reason(tmp_path: Pat
         bind(Address(str(tmp_path / name), "", 0))
 
 
-def test_the_file_of_a_unix_socket_can_be_taken_away_twice(tmp_path: Path) -> None:
+def test_the_file_of_a_unix_socket_is_taken_away_from_any_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = parse_address("unix:socket")
+    with bind(address), socket_file(address):
+        monkeypatch.chdir("/")
+    assert not (folder / "socket").exists()
+
+
+def test_a_file_that_is_gone_already_is_no_matter(tmp_path: Path) -> None:
     address = Address(str(tmp_path / "socket"), "", 0)
-    bind(address).close()
-    remove_socket_file(address)
-    remove_socket_file(address)
-    assert not (tmp_path / "socket").exists()
+    with bind(address), socket_file(address):
+        (tmp_path / "socket").unlink()
+
+
+def test_the_file_of_the_next_server_is_left_alone(tmp_path: Path) -> None:
+    address = Address(str(tmp_path / "socket"), "", 0)
+    with bind(address) as first, socket_file(address):
+        first.close()  # it answers nobody any more, and finishes what is under way
+        time.sleep(0.05)  # the clock of files is a coarse one
+        second = bind(address)
+    with second:
+        assert (tmp_path / "socket").exists()
+
+
+def test_a_server_that_is_too_busy_to_answer_is_not_waited_for(tmp_path: Path) -> None:
+    address = Address(str(tmp_path / "socket"), "", 0)
+    with bind(address) as busy, socket.socket(socket.AF_UNIX) as client:
+        busy.listen(0)
+        client.connect(address.path)  # type: ignore[arg-type]
+        with pytest.raises(ListenError, match="it is in use"):
+            bind(address)

@@ -3,7 +3,7 @@
 Each test runs `Workers` in a child interpreter of its own, whose children are the workers.
 """
 
-import os
+from pathlib import Path
 
 import pytest
 
@@ -182,9 +182,9 @@ raise SystemExit(Workers(2, work, started=stop, patience=30).run())
 """
     )
     assert (ended.status, ended.out) == (0, "parent started\n"), ended.describe()
-    assert set(ended.err.splitlines()) == {
-        "gossamer serve: cannot start a worker: Resource temporarily unavailable"
-    }, ended.describe()
+    assert set(ended.err.splitlines()) == {"gossamer serve: cannot start a worker: Resource temporarily unavailable"}, (
+        ended.describe()
+    )
 
 
 def test_who_is_told_to_end_while_replacements_wait_their_turn_ends_at_once() -> None:
@@ -237,4 +237,4 @@ def work(links):
 raise SystemExit(Workers(1, work, started=lambda: None, patience=30).run())
 """)
     assert ended.status == 0, ended.describe()
-    assert os.path.exists("died")
+    assert Path("died").exists()

@@ -5,9 +5,10 @@ attribute, or one call of it with literal arguments; nothing else is evaluated.
 """
 
 import ast
+import contextlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -100,45 +101,58 @@ def load_application(target: Target) -> Application:
 
 
 def _import(target: Target) -> ModuleType:
-    try:
-        return importlib.import_module(target.module)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{target.module}.".startswith(f"{error.name}."):
-            raise ApplicationError(
-                f"there is no module {error.name!r}; looked for in {sys.path[0] or '.'} and in the installed packages"
-            ) from error
-        raise ApplicationError(f"importing {target.module!r} failed: {_one_line(error)}") from error
-    except Exception as error:
-        raise ApplicationError(f"importing {target.module!r} failed: {_one_line(error)}") from error
-    except SystemExit as error:
-        raise ApplicationError(
-            f"importing {target.module!r} ended the program (SystemExit: {error.code}); does it start a server of its "
-            "own? Put that below: if __name__ == '__main__':"
-        ) from error
+    with _told_of(f"importing {target.module!r}"):
+        try:
+            return importlib.import_module(target.module)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{target.module}.".startswith(f"{error.name}."):
+                raise ApplicationError(f"there is no module {error.name!r}; {_where()}") from error
+            raise
 
 
 def _follow(target: Target, module: ModuleType) -> Any:
     found: Any = module
     for name in target.path:
-        try:
-            found = getattr(found, name)
-        except AttributeError as error:
-            raise ApplicationError(f"{_described(found)} has no attribute {name!r}{_suggestion(found)}") from error
+        with _told_of(f"looking up {name!r} of {target.text!r}"):
+            try:
+                found = getattr(found, name)
+            except AttributeError as error:
+                raise ApplicationError(f"{_described(found)} has no attribute {name!r}{_suggestion(found)}") from error
     return found
 
 
 def _call(target: Target, factory: Any) -> Any:
     arguments, keywords = target.call or ([], {})
-    try:
+    with _told_of(f"making the application, {target.text!r},"):
         return factory(*arguments, **keywords)
-    except Exception as error:
-        raise ApplicationError(f"making the application, {target.text!r}, failed: {_one_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _told_of(what: str) -> Iterator[None]:
+    """Raise ApplicationError for whatever the user's code in the block raises, but for Ctrl-C."""
+    try:
+        yield
+    except (ApplicationError, KeyboardInterrupt):
+        raise
+    except SystemExit as error:
+        raise ApplicationError(
+            f"{what} ended the program (SystemExit: {error.code}); does it start a server of its own? Put that below: "
+            "if __name__ == '__main__':"
+        ) from error
+    except BaseException as error:
+        raise ApplicationError(f"{what} failed: {_one_line(error)}") from error
+
+
+def _where() -> str:
+    if sys.flags.safe_path:
+        return "looked for in the installed packages, not in the current folder (python -P, or PYTHONSAFEPATH)"
+    return f"looked for in {sys.path[0] or '.'} and in the installed packages"
 
 
 def _described(found: Any) -> str:
     if isinstance(found, ModuleType):
         return f"the module {found.__name__!r} ({getattr(found, '__file__', None) or 'built in'})"
-    return repr(found)
+    return " ".join(repr(found).split())
 
 
 def _suggestion(found: Any) -> str:

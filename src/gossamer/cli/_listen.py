@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 BACKLOG = 2048
@@ -58,8 +59,7 @@ def parse_address(text: str) -> Address:
         if not path:
             raise ListenError(f"{text!r} names no path; write unix:/path/to/socket")
         return Address(path, "", 0)
-    if not text:
-        raise ListenError("the address to listen on is empty; write HOST:PORT, such as 127.0.0.1:8000")
+    _refuse_likely_mistakes(text)
     host, port = text, str(DEFAULT_PORT)
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
@@ -72,7 +72,16 @@ def parse_address(text: str) -> Address:
         raise ListenError(f"{text!r} is not an address; IPv6 addresses are written in brackets, such as [::1]:8000")
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ListenError(f"{port!r} in {text!r} is not a port, a number from 0 to 65535")
-    return Address(None, host, int(port))
+    return Address(None, "" if host == "*" else host, int(port))
+
+
+def _refuse_likely_mistakes(text: str) -> None:
+    if not text:
+        raise ListenError("the address to listen on is empty; write HOST:PORT, such as 127.0.0.1:8000")
+    if "//" in text:
+        raise ListenError(f"{text!r} is a URL; write HOST:PORT, such as 127.0.0.1:8000")
+    if text.isdecimal():
+        raise ListenError(f"{text!r} is a port alone; write 127.0.0.1:{text}, or :{text} to be reached from elsewhere")
 
 
 def bind(address: Address) -> socket.socket:
@@ -106,11 +115,36 @@ def local_address(listener: socket.socket) -> Address:
     return Address(None, name[0], name[1])
 
 
-def remove_socket_file(address: Address) -> None:
-    """Take the file of a Unix socket away; nothing for others."""
-    if address.path is not None:
-        with contextlib.suppress(OSError):
-            os.unlink(address.path)  # noqa: PTH108
+@contextlib.contextmanager
+def socket_file(address: Address) -> Iterator[None]:
+    """Take the file of the Unix socket that was bound just before away in the end; nothing for others.
+
+    Another server may have put its own in that place meanwhile, when this one listened no more: that stays.
+    """
+    if address.path is None:
+        yield
+        return
+    path = os.path.abspath(address.path)  # noqa: PTH100 - the application may go to another folder
+    ours = _identity(path)
+    try:
+        yield
+    finally:
+        if ours is not None and _identity(path) == ours:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """Which file it is that has that name; None if there is none.
+
+    The number of a file that is gone is soon used again, so that the time counts as well: not that of the last change,
+    which is another one when somebody has changed the permissions.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _bound(address: Address, *, shared: bool) -> socket.socket:
@@ -125,7 +159,7 @@ def _bound(address: Address, *, shared: bool) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise ListenError(f"cannot listen on {address}: {reason}; give an address of this machine") from error
     except OSError as error:
-        raise ListenError(f"cannot listen on {address}: {_explained(error, address)}") from error
+        raise cannot_listen(error, address) from error
 
 
 def _bound_tcp(family: int, target: object, *, shared: bool) -> socket.socket:
@@ -164,10 +198,18 @@ def _remove_abandoned(path: str) -> None:
     if not stat.S_ISSOCK(mode):
         raise ListenError(f"cannot listen on unix:{path}: what has that name is no socket; choose another one")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)  # a server that is too busy to accept would have us wait
         try:
             client.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)  # noqa: PTH108
+        except BlockingIOError:
+            pass
+
+
+def cannot_listen(error: OSError, address: Address) -> ListenError:
+    """What is to be told of an error of binding to `address`, or of listening there."""
+    return ListenError(f"cannot listen on {address}: {_explained(error, address)}")
 
 
 def _explained(error: OSError, address: Address) -> str:
@@ -180,6 +222,8 @@ def _explained(error: OSError, address: Address) -> str:
         return "its folder does not exist"
     if error.errno == errno.EACCES:
         return "not permitted" + ("; ports below 1024 are root's" if address.path is None else "")
+    if error.errno == errno.ENOTDIR:
+        return "its folder is no folder"
     if error.errno == errno.EADDRNOTAVAIL:
         return "no interface of this machine has that address"
     return error.strerror or str(error)

@@ -22,19 +22,27 @@ def complain(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Write one line to the standard output, at once."""
+    """Write one line to the standard output, at once. What its encoding lacks is shown as Python's escapes."""
     stream: TextIO | None = sys.stdout
     if stream is not None:
+        encoding = stream.encoding or "utf-8"
         with contextlib.suppress(*LOST):
-            stream.write(f"{text}\n")
-    flush()
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            stream.flush()
 
 
 def flush() -> None:
-    """Send on what the standard streams hold back, and nothing of it to a copy of this process.
+    """Send on what the standard streams hold back, as far as possible."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(*LOST):
+                stream.flush()
 
-    The interpreter's own attempt to do so at its end would change the exit status if it failed: it finds a stream that
-    takes everything.
+
+def finish() -> None:
+    """Flush for the last time: what cannot be written now is dropped.
+
+    The interpreter would try again at its end, fail, say so and end with another status.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is None:

@@ -63,7 +63,7 @@ def run_script(path: str, arguments: Sequence[str]) -> None:
     Raises ProgramError if there is no such program, and whatever the program raises.
     """
     sys.argv[:] = [path, *arguments]
-    absolute = path if os.path.isabs(path) else os.path.join(_current_folder(), path)
+    absolute = path if os.path.isabs(path) else os.path.join(current_folder(), path)
     if pkgutil.get_importer(absolute) is not None:
         _set_path0(absolute, insert=sys.flags.safe_path)
         _run(_load_archive)
@@ -81,11 +81,12 @@ def run_module(name: str, arguments: Sequence[str]) -> None:
     """
     sys.argv[:] = ["-m", *arguments]
     if not sys.flags.safe_path:
-        _set_path0(_current_folder())
+        _set_path0(current_folder())
     _run(lambda: _load_module(name))
 
 
-def _current_folder() -> str:
+def current_folder() -> str:
+    """The path of the current folder. Raises ProgramError if it is not there any more."""
     try:
         return os.getcwd()
     except OSError as error:

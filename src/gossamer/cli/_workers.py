@@ -4,8 +4,8 @@ The parent never runs the work and has no hub: it sleeps in sigtimedwait(2) unti
 
 * Each child tells by a byte in a pipe that it is at work. The first goes ahead alone: what cannot start is then found,
   and said, once. One that ends before any is at work, or before all are with status 2, cannot start, and its brothers
-  could not either: all are stopped. One that ends later is replaced; one that did not live for a second, after a second,
-  so that a fault does not become a storm of processes. So is one for which there is no process.
+  could not either: all are stopped. One that ends later is replaced; one that did not live for a second, or for which
+  there is no process, after a second, so that a fault does not become a storm of processes.
 * SIGTERM and SIGINT reach the children as SIGTERM; so does SIGINT from the terminal, which goes to all processes of
   its group: children have to take a second one calmly, also while they are still on their way to the work.
 * A second pipe tells the children that they are to end, or that their parent is gone, however it went: nobody writes
@@ -174,7 +174,7 @@ class Workers:
         return max(0.0, min(self.due) - time.monotonic()) if self.due else 3600.0
 
     def _cannot_start(self, status: int) -> None:
-        """Settle what follows from the end of one: with status 0 it was told to end, with CANNOT_START it has said why."""
+        """Settle what follows from an early end: one with status 0 was told to, one with CANNOT_START has said why."""
         if status != 0:
             self.status = CANNOT_START
         if status not in (0, CANNOT_START):

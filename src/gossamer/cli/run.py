@@ -4,9 +4,9 @@ Everything after the program's name belongs to the program, also what looks like
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
+from gossamer.cli._output import complain
 from gossamer.cli._program import ProgramError, run_module, run_script
 
 CANNOT_START = 2
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         prepare(as_gevent=options.as_gevent)
         run(options.program[0], options.program[1:])
     except ProgramError as error:
-        print(f"gossamer run: {error}", file=sys.stderr)
+        complain(f"gossamer run: {error}")
         return CANNOT_START
     return 0
 
@@ -39,7 +39,8 @@ def prepare(*, as_gevent: bool) -> None:
     monitored if the environment asks for it.
 
     as_gevent: serve `greenlet` and `gevent` from Gossamer, in child processes too.
-    Raises ProgramError if that is not possible any more, or the environment says something that means nothing.
+    Raises ProgramError if that is not possible any more, the system does not allow it, or the environment says something
+    that means nothing.
     """
     if as_gevent:
         from gossamer import compat
@@ -53,9 +54,11 @@ def prepare(*, as_gevent: bool) -> None:
 
     try:
         make_hub()
+        _core.points_switch("green-threads", True)
     except ValueError as error:
         raise ProgramError(str(error)) from error
-    _core.points_switch("green-threads", True)
+    except OSError as error:  # no descriptor is left, as a rule
+        raise ProgramError(f"the process cannot be made ready: {error.strerror}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ The address is announced when whoever connects is answered, never before: script
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import resource
@@ -28,12 +29,14 @@ from gossamer.cli._listen import (
     ListenError,
     bind,
     bind_shared,
+    cannot_listen,
     local_address,
     parse_address,
-    remove_socket_file,
     reserve,
+    socket_file,
 )
-from gossamer.cli._program import ProgramError
+from gossamer.cli._output import complain, finish, say
+from gossamer.cli._program import ProgramError, current_folder
 from gossamer.cli._workers import Links, Workers
 from gossamer.cli.run import prepare
 
@@ -50,7 +53,16 @@ def main(arguments: Sequence[str]) -> int:
 
     0 after SIGTERM or SIGINT; 2, after one line on the standard error, if it cannot start.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server has handlers of its own
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server has handlers of its own
+        return _main(arguments)
+    except KeyboardInterrupt:  # it was stopped before it served
+        return 0
+    finally:
+        finish()
+
+
+def _main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -61,15 +73,13 @@ def main(arguments: Sequence[str]) -> int:
         target = parse_target(options.application)
         address = parse_address(options.bind)
         if not sys.flags.safe_path:
-            sys.path.insert(0, os.getcwd())  # noqa: PTH109
+            sys.path.insert(0, current_folder())
         raise_limit_of_open_files()
         if options.workers > 1:
             return serve_with_workers(options, target, address)
         return serve_alone(options, target, address)
     except (ApplicationError, ListenError, ProgramError) as error:
         return _cannot_start(error, verbose=options.verbose)
-    except KeyboardInterrupt:  # it was stopped before it served
-        return 0
 
 
 def limits_from(settings: Sequence[str]) -> Limits | None:
@@ -93,40 +103,33 @@ def limits_from(settings: Sequence[str]) -> Limits | None:
 def raise_limit_of_open_files() -> None:
     """Raise the soft limit to the hard one: each connection is an open file."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(OSError, ValueError):  # the system's own limit (fs.nr_open) may be lower
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def serve_alone(options: argparse.Namespace, target: Target, address: Address) -> int:
     """Serve in this process."""
-    with bind(address) as listener:
+    with bind(address) as listener, socket_file(address):
         known = local_address(listener)
-        try:
-            prepare(as_gevent=True)
-            application = load_application(target)
-            run_server(options, application, listener, lambda: announce(known, options.application))
-        finally:
-            remove_socket_file(address)
+        prepare(as_gevent=True)
+        application = load_application(target)
+        run_server(options, application, listener, lambda: announce(known, options.application))
     return 0
 
 
 def serve_with_workers(options: argparse.Namespace, target: Target, address: Address) -> int:
     """Serve in several processes. A TCP port is shared by SO_REUSEPORT, a Unix socket is inherited."""
-    reserved = reserve(address) if address.path is None else bind(address)
-    known = local_address(reserved)
-    if address.path is not None:
-        reserved.listen(BACKLOG)
-    work = functools.partial(_work, options, target, known, reserved)
-    with reserved:
+    with reserve(address) if address.path is None else bind(address) as reserved, socket_file(address):
+        known = local_address(reserved)
+        if address.path is not None:
+            reserved.listen(BACKLOG)
         workers = Workers(
             options.workers,
-            work,
+            functools.partial(_work, options, target, known, reserved),
             started=lambda: announce(known, options.application, options.workers),
             patience=options.grace + 5.0,
         )
-        try:
-            return workers.run()
-        finally:
-            remove_socket_file(address)
+        return workers.run()
 
 
 def _work(options: argparse.Namespace, target: Target, address: Address, reserved: socket.socket, links: Links) -> int:
@@ -134,14 +137,14 @@ def _work(options: argparse.Namespace, target: Target, address: Address, reserve
     try:
         prepare(as_gevent=True)
         application = load_application(target)
-    except (ApplicationError, ProgramError) as error:
+        listener = reserved
+        if address.path is None:
+            listener = bind_shared(address)
+            reserved.close()
+        with listener:
+            run_server(options, application, listener, links.ready, links.lifeline)
+    except (ApplicationError, ListenError, ProgramError) as error:
         return _cannot_start(error, verbose=options.verbose)
-    listener = reserved
-    if address.path is None:
-        listener = bind_shared(address)
-        reserved.close()
-    with listener:
-        run_server(options, application, listener, links.ready, links.lifeline)
     return 0
 
 
@@ -156,6 +159,7 @@ def run_server(
 
     started: called once whoever connects is answered.
     lifeline: a worker's; None: this process is the only one.
+    Raises ListenError if somebody else has begun to listen there since the listener was bound.
     """
     from gossamer import _core
     from gossamer.http.access_log import CombinedLog
@@ -188,7 +192,11 @@ def run_server(
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    server.start()
+    known = local_address(listener)
+    try:
+        server.start()
+    except OSError as error:
+        raise cannot_listen(error, known) from error
     if lifeline is not None:
         _core.spawn(watch_parent, lifeline)
     started()
@@ -198,20 +206,14 @@ def run_server(
 def announce(address: Address, application: str, workers: int = 1) -> None:
     """Tell where the server is."""
     processes = f" with {workers} workers" if workers > 1 else ""
-    try:
-        print(f"gossamer: serving {application} on {address.url}{processes} (Ctrl-C stops it)", flush=True)
-    except BrokenPipeError:  # whoever started it does not listen
-        # what is left in the buffer has to go somewhere at exit
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    say(f"gossamer: serving {application} on {address.url}{processes} (Ctrl-C stops it)")
 
 
 def _cannot_start(error: Exception, *, verbose: bool) -> int:
     if verbose and error.__cause__ is not None:
-        traceback.print_exception(error.__cause__)
+        complain("".join(traceback.format_exception(error.__cause__)).rstrip())
     hint = "" if verbose or error.__cause__ is None or isinstance(error, ListenError) else " (--verbose shows more)"
-    sys.stderr.write(f"gossamer serve: {error}{hint}\n")  # one write: workers share the stream
-    sys.stderr.flush()
+    complain(f"gossamer serve: {error}{hint}")
     return CANNOT_START
 
 

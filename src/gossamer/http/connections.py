@@ -8,13 +8,14 @@ lives while there are connections.
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TextIO
 
 from gossamer import __version__, _core
 from gossamer._core import GreenThread, WaitQueue
@@ -54,10 +55,16 @@ class Connections(Service):
             raise ValueError(f"timeout must be a number of seconds above 0, or None, not {timeout!r}")
         self.limits = limits if limits is not None else Limits()
         super().__init__(
-            application, self.limits, SERVER_NAME, timeout, access_log, log or _to_standard_error, self._ended
+            application,
+            self.limits,
+            SERVER_NAME,
+            timeout,
+            access_log,
+            _may_fail(log or _to_standard_error),
+            self._ended,
         )
         self._common = {
-            "wsgi.errors": sys.stderr if errors is None else errors,
+            "wsgi.errors": errors if errors is not None else sys.stderr if sys.stderr is not None else Nowhere(),
             "wsgi.multiprocess": multiprocess,
             "gossamer.server": self,
             **(environ or {}),
@@ -207,5 +214,29 @@ def _name_and_port(listener: socket.socket, scheme: str) -> tuple[str, str]:
 
 
 def _to_standard_error(text: str) -> None:
-    sys.stderr.write(f"gossamer: {text}\n")
-    sys.stderr.flush()
+    stream: TextIO | None = sys.stderr  # None if the process was started with it closed
+    if stream is not None:
+        stream.write(f"gossamer: {text}\n")
+        stream.flush()
+
+
+class Nowhere(io.TextIOBase):
+    """The "wsgi.errors" of a process without a standard error."""
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Drop the `text`."""
+        return len(text)
+
+
+def _may_fail(log: Callable[[str], object]) -> Callable[[str], object]:
+    """`log`, where what cannot be written is lost: who reports an error has something to do afterwards."""
+
+    def attempt(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the latter of a closed stream
+            log(text)
+
+    return attempt

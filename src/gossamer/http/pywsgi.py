@@ -12,6 +12,7 @@ What differs:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -249,8 +250,10 @@ class WSGIHandler:
         self.server.error_log.write((msg % args if args else msg) + "\n")
 
     def log_request(self) -> None:
-        """Write the line to the server's log."""
-        self.server.log.write(self.format_request() + "\n")
+        """Write the line to the server's log. What cannot be written is lost."""
+        line = self.format_request() + "\n"
+        with contextlib.suppress(OSError, ValueError):  # of a disk that is full, of a stream that is closed
+            self.server.log.write(line)
 
     def finish(self) -> None:
         """Let go of the connection, which has ended."""
@@ -395,7 +398,8 @@ def _writable(log: Any, level: int) -> Any:
     if isinstance(log, str):
         if log != "default":
             raise TypeError(f"a log is {log!r}, and can only be 'default', None, a logger or an object with write()")
-        return sys.stderr
+        standard: Any = sys.stderr
+        return _NoopLog() if standard is None else standard  # the process was started with it closed
     if not hasattr(log, "write") and hasattr(log, "log"):
         return LoggingLogAdapter(log, level)
     return log

@@ -127,22 +127,30 @@ class Server(Connections):
                     for _ in range(_ACCEPTED_AT_ONCE):
                         client, address = listener.accept()
                         _core.spawn(serve(client, address))
-                except OSError as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on
                     self._look_into(error)
                 _core.sleep(0)
 
     def _accept_last(self, listener: socket.socket) -> None:
         """What waits in the backlog would be lost when the listener is closed."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, MemoryError):
             serve = self.server_of(listener, self.ssl_context)
             listener.settimeout(0)
             for _ in range(BACKLOG):
-                _core.spawn(serve(*listener.accept()))
+                try:
+                    client, address = listener.accept()
+                except OSError as error:
+                    if error.errno not in _CLIENT_GONE:
+                        raise
+                else:
+                    _core.spawn(serve(client, address))
 
-    def _look_into(self, error: OSError) -> None:
+    def _look_into(self, error: Exception) -> None:
         """accept() has failed. That the client is gone again is no matter; anything else may have passed in a while."""
-        if error.errno in _CLIENT_GONE:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _CLIENT_GONE:
             return
-        hint = "; raise the limit of open files (ulimit -n)" if error.errno in _SHORT_OF else ""
-        self.log(f"cannot accept connections: {error.strerror}{hint}")
+        hint = "; raise the limit of open files (ulimit -n)" if number in _SHORT_OF else ""
+        reason = error.strerror if isinstance(error, OSError) else repr(error)
+        self.log(f"cannot accept connections: {reason}{hint}")
         _core.sleep(_PAUSE)
