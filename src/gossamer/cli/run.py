@@ -39,8 +39,8 @@ def prepare(*, as_gevent: bool) -> None:
     monitored if the environment asks for it.
 
     as_gevent: serve `greenlet` and `gevent` from Gossamer, in child processes too.
-    Raises ProgramError if that is not possible any more, the system does not allow it, or the environment says something
-    that means nothing.
+    Raises ProgramError if that is not possible any more, if the system does not allow it, or if the environment says
+    something that means nothing.
     """
     if as_gevent:
         from gossamer import compat
