@@ -1,7 +1,9 @@
 """gossamer.fileobject: files that green threads wait for."""
 
+import errno
 import io
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,39 @@ def test_a_file_that_is_lent_stays_open_as_long_as_one_of_its_methods_is_used(tm
     path.write_bytes(b"text")
     assert FileObject(path.open("rb")).read() == "text"
     assert FileObjectThread(path.open("rb"), "rb").read() == b"text"
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+def test_who_waits_for_something_to_read_is_told_that_the_file_was_closed(pipe: tuple[int, int], mode: str) -> None:
+    file = FileObjectPosix(pipe[0], mode)
+    reader = spawn(file.read)
+    turns()
+    file.close()
+    reader.join(timeout=30)
+    assert isinstance(reader.exception, OSError)
+    assert reader.exception.errno == errno.EBADF
+    assert file.closed
+
+
+def test_a_file_that_was_lent_is_closed_under_who_reads() -> None:
+    one, other = socket.socketpair()
+    with other:
+        file = FileObjectPosix(one, "rb")
+        reader = spawn(file.readline)
+        turns()
+        file.close()
+        reader.join(timeout=30)
+        assert isinstance(reader.exception, OSError)
+        assert one.fileno() == -1
+
+
+def test_a_file_whose_last_bytes_cannot_be_written_is_closed_all_the_same() -> None:
+    for kind in CLASSES:
+        file = kind("/dev/full", "wb")
+        descriptor = file.fileno()
+        file.write(b"something")
+        with pytest.raises(OSError, match="No space"):
+            file.close()
+        assert file.closed
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)

@@ -50,6 +50,10 @@ class WaitingFileIO(io.FileIO):
 
     def readall(self) -> bytes:
         """Read until the end."""
+        if os.get_blocking(self.fileno()):
+            whole = super().readall()
+            if whole is not None:
+                return whole
         parts = []
         while part := self.read(io.DEFAULT_BUFFER_SIZE):
             parts.append(part)
@@ -143,15 +147,13 @@ class FileObjectPosix:
     @property
     def fileio(self) -> Any:
         """The unbuffered one below it."""
-        lowest = self.io
-        while True:
-            below = getattr(lowest, "buffer", None) or getattr(lowest, "raw", None)
-            if below is None:
-                return lowest
-            lowest = below
+        return _lowest(self.io)
 
     def close(self) -> None:
-        """Write what is buffered, and close it. Does nothing the second time."""
+        """Write what is buffered, and close it. Does nothing the second time.
+
+        Whoever waits for something to read gets OSError (EBADF).
+        """
         file, self._io = self._io, None
         if file is None:
             return
@@ -163,7 +165,12 @@ class FileObjectPosix:
                 lent.close()
 
     def _close(self, file: Any) -> None:
-        file.close()
+        """The buffer of a file that is only read is locked by whoever waits in it, and has nothing to write."""
+        lowest = _lowest(file)
+        if lowest.closed or lowest.writable():
+            file.close()
+        else:
+            lowest.close()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "name":
@@ -189,6 +196,15 @@ class FileObjectPosix:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x} _fobj={self._io!r}>"
+
+
+def _lowest(file: Any) -> Any:
+    """The unbuffered file below one of `io`."""
+    while True:
+        below = getattr(file, "buffer", None) or getattr(file, "raw", None)
+        if below is None:
+            return file
+        file = below
 
 
 def _opened(
@@ -248,8 +264,10 @@ class FileObjectThread(FileObjectPosix):
             return self.threadpool.apply(method, args, kwargs)
 
     def _close(self, file: Any) -> None:
-        self._call(file.flush)
-        file.close()
+        try:
+            self._call(file.flush)
+        finally:
+            file.close()
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
