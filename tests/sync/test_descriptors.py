@@ -47,6 +47,28 @@ def test_waiting_too_long_is_a_timeout_or_what_was_asked_for(pipe: Pipe, wait: C
         wait(pipe[0], timeout=0.001, timeout_exc=None)
 
 
+@pytest.mark.parametrize("wait", [green_socket.wait_read, green_socket.wait_write, green_socket.wait_readwrite])
+def test_what_is_no_descriptor_is_an_error_and_not_ready(wait: Callable[..., None]) -> None:
+    with reported() as reports, gossamer.Timeout(30), pytest.raises(OSError, match="descriptor"):
+        wait(9999, 20)
+    assert reports == []
+    with pytest.raises(TypeError):
+        wait("x")
+
+
+@pytest.mark.parametrize("wait", [green_socket.wait_read, green_socket.wait_readwrite])
+def test_a_time_that_is_over_and_one_that_is_longer_than_clocks_go_are_times(
+    pipe: Pipe, wait: Callable[..., None]
+) -> None:
+    with pytest.raises(TimeoutError):
+        wait(pipe[0], timeout=-1)
+    green = spawn(wait, pipe[0], 1e10)
+    turns()
+    assert not green.ready()
+    os.write(pipe[1], b"x")
+    assert joined(green) == [None]
+
+
 def test_waiting_ends_when_there_is_room_to_write() -> None:
     left, right = socket.socketpair()
     with left, right:

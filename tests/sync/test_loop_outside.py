@@ -52,6 +52,19 @@ def test_run_once_waits_for_the_next_event_but_not_when_there_is_none_to_come() 
     assert seen[2:] == ["io"]
 
 
+def test_run_once_waits_though_the_next_timer_is_months_away() -> None:
+    out = output_of("""
+import threading
+from gossamer import get_hub
+loop = get_hub().loop
+timer = loop.timer(1e7)
+timer.start(int)
+threading.Timer(0.05, loop.run_callback, (print, 'called')).start()
+loop.run(once=True)
+""")
+    assert out == "called\n"
+
+
 def test_the_next_deadline_is_the_first_timers() -> None:
     timer = loop.timer(5)
     timer.start(int)

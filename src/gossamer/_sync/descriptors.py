@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gossamer import _core
 from gossamer._sync.hub import get_hub
+from gossamer._sync.loop import READ, WRITE
 from gossamer._sync.native_call import call_in_own_thread
 from gossamer._sync.timeout import Timeout
 from gossamer._sync.waiter import ConcurrentObjectUseError
@@ -95,10 +95,8 @@ def wait_readwrite(
     fileno: int, timeout: float | None = None, timeout_exc: TimeoutException = _TIMED_OUT, event: object = None
 ) -> None:
     """Wait until the descriptor is ready for reading or for writing. As `wait_read`; `event` is ignored."""
-    poll = select.poll()
-    poll.register(fileno, select.POLLIN | select.POLLOUT)
-    if not poll.poll(None if timeout is None else timeout * 1000):
-        raise _over(timeout, timeout_exc)
+    with Timeout(timeout, _over(timeout, timeout_exc)):
+        get_hub().loop.io(fileno, READ | WRITE).wait()
 
 
 def make_nonblocking(fd: int) -> bool:

@@ -397,7 +397,8 @@ cdef class Io(Watcher):
     def wait(self):
         """Park the calling greenlet until the next event.
 
-        Raises ConcurrentObjectUseError when the watcher is active already, BlockingSwitchOutError on the hub greenlet.
+        Raises ConcurrentObjectUseError when the watcher is active already, BlockingSwitchOutError on the hub greenlet,
+        OSError for a descriptor that cannot be watched.
         """
         if self.wanted not in (1, 2):
             super().wait()
@@ -418,14 +419,15 @@ cdef class Io(Watcher):
         try:
             _core.runtime_watch_descriptor(&self.watch, self.loop.hub, self.descriptor, self.wanted, self._ref)
         except OSError as error:
+            if self.waiting_greenlet is not None:
+                raise
             self.tell(error)
             return False
         return True
 
     cdef int fired(self, int events) except -1:
         if events < 0:
-            self.stop()
-            return self.tell(OSError(-events, f"cannot watch the descriptor {self.descriptor}"))
+            return self.fail(OSError(-events, f"cannot watch the descriptor {self.descriptor}"))
         if events & _core.WATCH_TOLD:
             return self.fed()
         callback, args = self._callback, self._args
@@ -439,6 +441,15 @@ cdef class Io(Watcher):
         except BaseException as error:
             self.end_for(error)
         return 0
+
+    cdef int fail(self, error) except -1:
+        """Nothing can be watched: who waits is told, else the hub."""
+        waiting = self.waiting_greenlet
+        self.stop()
+        if waiting is not None:
+            core.throw_into(waiting, error)
+            return 0
+        return self.tell(error)
 
     cdef int end_for(self, error) except -1:
         """What has made the callback fail is there still: it would fail over and over."""
