@@ -7,6 +7,7 @@ import pytest
 
 from gossamer import config, getcurrent, sleep, spawn, spawn_raw
 from gossamer.util import GreenletTree, assert_switches, format_run_info, print_run_info, wrap_errors
+from tests.support.children import output_of
 from tests.support.runtime import turns
 
 
@@ -124,3 +125,21 @@ def test_a_setting_may_be_changed_by_its_name() -> None:
     config.set("max_blocking_time", before)
     with pytest.raises(AttributeError, match="no setting named 'nothing'"):
         config.set("nothing", 1)
+
+
+def test_a_long_line_of_greenlets_each_started_by_the_one_before_is_shown() -> None:
+    source = """
+        import gossamer
+        from gossamer.util import GreenletTree, format_run_info
+        alive = []
+        def start(count):
+            alive.append(gossamer.spawn(start, count - 1) if count else None)
+            gossamer.sleep(600)
+        first = gossamer.spawn(start, 1500)
+        while len(alive) < 1501:
+            gossamer.sleep(0)
+        lines = format_run_info(thread_stacks=False, greenlet_stacks=False)
+        print(sum('+--- <Greenlet' in line for line in lines) >= 1500)
+        print(str(GreenletTree.current_tree()).count('+---') >= 1500)
+        """
+    assert output_of(source) == "True\nTrue\n"

@@ -1,4 +1,7 @@
-"""What greenlets there are and where they stand, as text; and small helpers for those who write functions for them."""
+"""What greenlets there are and where they stand, as text; and small helpers for those who write functions for them.
+
+A greenlet that starts the next one, and so on, is a tree as deep as there are greenlets: nothing here recurses into it.
+"""
 
 from __future__ import annotations
 
@@ -132,9 +135,11 @@ class GreenletTree:
         return next(tree for tree in cls.forest() if tree.is_current_tree)
 
     def _greenlets(self) -> Iterator[_core.greenlet]:
-        yield self.greenlet
-        for tree in self.child_trees:
-            yield from tree._greenlets()
+        trees = [self]
+        while trees:
+            tree = trees.pop()
+            yield tree.greenlet
+            trees += tree.child_trees
 
     def format_lines(self, details: bool | dict[str, Any] = True) -> list[str]:
         """Return lines that show the tree.
@@ -154,13 +159,18 @@ class GreenletTree:
         return self.format(details=False)
 
     def _lines(self, found: dict[_core.greenlet, traceback.StackSummary], wanted: dict[str, Any]) -> list[str]:
-        lines = [repr(self.greenlet)]
-        for title, content in self._details(found, wanted):
-            lines += [f" :    {title}", *(f" :      {line}" for line in content)]
-        for tree in self.child_trees:
-            first, *others = tree._lines(found, wanted)
-            rest = " |    " if tree is not self.child_trees[-1] else "      "
-            lines += [f" +--- {first}", *(rest + line for line in others)]
+        lines = []
+        to_show = [(self, "", "")]  # trees, and what stands before their first line and the others
+        while to_show:
+            tree, before_first, before = to_show.pop()
+            lines.append(before_first + repr(tree.greenlet))
+            for title, content in tree._details(found, wanted):
+                lines += [f"{before} :    {title}", *(f"{before} :      {line}" for line in content)]
+            last = tree.child_trees[-1] if tree.child_trees else None
+            to_show += [
+                (child, before + " +--- ", before + ("      " if child is last else " |    "))
+                for child in reversed(tree.child_trees)
+            ]
         return lines
 
     def _details(
