@@ -202,6 +202,37 @@ def test_a_wait_for_a_watcher_can_be_cancelled(events: int) -> None:
     os.close(writing)
 
 
+def test_a_cancelled_wait_that_has_ended_by_then_does_not_end_the_next_ones() -> None:
+    hub = get_hub()
+    watcher = hub.loop.async_()
+    first = spawn(hub.wait, watcher)
+    turns(2)
+    watcher.send()
+    turns(1)  # the first is ready, and the second waits before the turn of what cancels the first's wait
+    second = spawn(hub.wait, watcher)
+    hub.cancel_wait(watcher, ConnectionError("closed"))
+    turns()
+    assert first.ready()
+    assert not second.ready()
+    second.kill()
+    hub.cancel_wait(watcher, ConnectionError("nobody waits"))
+    third = spawn(hub.wait, watcher)
+    turns()
+    assert not third.ready()
+    watcher.send()
+    third.join()
+    assert (first.exception, third.exception) == (None, None)
+    with pytest.raises(TypeError, match="deriving"):
+        hub.cancel_wait(watcher, 5)  # type: ignore[arg-type]
+
+
+def test_cancel_closes_a_watcher_that_nobody_waits_for_at_once() -> None:
+    watcher = get_hub().loop.timer(60)
+    watcher.start(int)
+    get_hub().cancel_wait(watcher, ConnectionError, close_watcher=True)
+    assert not watcher.active
+
+
 WAYS_TO_WAIT: list[Callable[[], object]] = [
     lambda: sleep(1),
     lambda: get_hub().wait(get_hub().loop.timer(1)),

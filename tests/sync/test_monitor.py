@@ -293,6 +293,30 @@ MADE = {
 }
 
 
+def test_a_monitoring_thread_outlives_a_stream_that_was_closed() -> None:
+    ended = run_child(
+        WATCHED
+        + """
+looks = []
+def fail(hub):
+    looks.append(1)
+    raise OSError('mine')
+stream.close()
+hub.start_periodic_monitoring_thread().add_monitoring_function(fail, 0.005)
+while len(looks) < 3:
+    gossamer.sleep(0.001)
+print('goes on')
+"""
+    )
+    assert (ended.status, ended.out) == (0, "goes on\n"), ended.describe()
+    assert "I/O operation on closed file" in ended.err
+
+
+def test_a_monitor_is_killed_by_several_at_once(monitor: PeriodicMonitoringThread) -> None:
+    for _ in range(3):
+        monitor.kill()
+
+
 @pytest.mark.parametrize("made", MADE.values(), ids=MADE)
 def test_the_environment_is_heeded_where_nobody_asks_for_the_hub(made: str) -> None:
     ended = run_child(

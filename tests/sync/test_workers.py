@@ -362,6 +362,30 @@ print(call.outcome())
     assert out == "('it', b'c')\n('it', b'p')\n"
 
 
+def test_a_child_that_can_start_no_thread_is_told_so_instead_of_waiting_for_ever() -> None:
+    out = output_of(
+        FORK
+        + """
+call = submitted('it', repeatable=True)
+until(lambda: begun)
+def check():
+    call.promise.wait(patience(30))
+    try:
+        call.outcome()
+    except RuntimeError as error:
+        print('lost:', error)
+threading.stack_size(1 << 46)
+child = os.fork()
+if child == 0:
+    leave(check)
+wait_for(child)
+os.write(writer, b'p')
+call.promise.wait()
+"""
+    )
+    assert out == "lost: no native thread could be started for the call\n"
+
+
 def test_a_child_forked_by_a_call_ends_with_it() -> None:
     out = output_of(
         FORK

@@ -269,17 +269,25 @@ class Hub(_core.Hub):
     def cancel_wait(
         self, watcher: Watcher, error: BaseException | type[BaseException], close_watcher: bool = False
     ) -> None:
-        """End a wait() for this watcher with an error, when the hub's turn comes. Does nothing if nobody waits.
+        """End a wait() for this watcher with an error, when the hub's turn comes.
 
-        close_watcher: close the watcher as well.
+        Does nothing if nobody waits, or whoever does has gone on by then: a wait that another has begun lasts.
+        error: the exception, or its class. close_watcher: close the watcher as well.
+        Raises TypeError for an error that is no exception.
         """
-        self.run_callback(self._cancel_wait, watcher, exception_from(error), close_watcher)
+        exception, greenlet = exception_from(error), watcher.waiting_greenlet
+        if greenlet is not None:
+            self.run_callback(self._cancel_wait, watcher, greenlet, exception, close_watcher)
+        elif close_watcher:
+            watcher.close()
 
-    def _cancel_wait(self, watcher: Watcher, error: BaseException, close_watcher: bool) -> None:
-        greenlet = watcher.waiting_greenlet
+    def _cancel_wait(
+        self, watcher: Watcher, greenlet: _core.greenlet, error: BaseException, close_watcher: bool
+    ) -> None:
+        waits = watcher.waiting_greenlet is greenlet
         if close_watcher:
             watcher.close()
-        if greenlet is not None:
+        if waits:
             _core.throw_into(greenlet, error)
 
     def switch_out(self) -> None:

@@ -16,6 +16,7 @@ What the code rests on:
 from __future__ import annotations
 
 import _thread
+import contextlib
 import os
 import sys
 import time
@@ -136,7 +137,7 @@ class PeriodicMonitoringThread:
         """Call no function any more, and end the thread. Harmless when it has ended."""
         self.should_run = False
         _running.discard(self)
-        if self._rest.locked():
+        with contextlib.suppress(RuntimeError):  # somebody else has told it by now
             native("_thread", "LockType", "release")(self._rest)
 
     def _hub_is_gone(self, _hub: object) -> None:
@@ -173,7 +174,15 @@ class PeriodicMonitoringThread:
         except SystemExit:
             raise
         except BaseException as error:  # noqa: BLE001 - the hub decides what becomes of it
+            self._tell_hub(hub, error)
+
+    def _tell_hub(self, hub: Hub, error: BaseException) -> None:
+        """What fails in telling, as for a closed stream, does not end the thread."""
+        try:
             hub.handle_error(self, type(error), error, error.__traceback__)
+        except Exception:  # noqa: BLE001 - nobody is left to be told but sys.stderr, if there is one
+            with contextlib.suppress(Exception):
+                traceback.print_exc()
 
     # ---- who blocks the hub ----
 

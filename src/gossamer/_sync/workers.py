@@ -292,7 +292,11 @@ class Workers:
         for item in stale.items:
             if isinstance(item, _Leave):
                 item.promise.keep()
-        self.start_as_needed()
+        try:
+            self.start_as_needed()
+        except RuntimeError:
+            if not self._threads:
+                self._give_up()
 
 
 def native(module: str, owner: str | None, name: str) -> Callable[..., Any]:
