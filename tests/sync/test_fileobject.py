@@ -121,13 +121,25 @@ def test_a_descriptor_is_left_open_if_told_so_by_either_name(old: dict[str, Any]
     os.write(pipe[1], b"y")
 
 
+@pytest.mark.parametrize("kind", CLASSES)
+def test_text_without_a_buffer_is_written_at_once_and_all_of_it(kind: Any, pipe: tuple[int, int]) -> None:
+    writing, reading = kind(pipe[1], "w", 0), FileObject(pipe[0], "r", 0)
+    writing.write("one line\n")
+    assert reading.readline() == "one line\n"
+    text = "ä" * 200_000
+    writer = spawn(writing.write, text)
+    turns()
+    assert reading.read(len(text)) == text
+    joined(writer)
+    writing.close()
+    reading.close()
+
+
 def test_what_cannot_be_opened_is_refused_as_open_does(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FileObject(tmp_path / "no")
     with pytest.raises(ValueError, match="binary mode"):
         FileObject(0, "rb", encoding="utf-8", closefd=False)
-    with pytest.raises(ValueError, match="unbuffered"):
-        FileObject(0, "r", buffering=0, closefd=False)
     with pytest.raises(ValueError, match="mode"):
         FileObject(0, "q", closefd=False)
     with pytest.raises(TypeError, match="fileno"):

@@ -174,6 +174,66 @@ def test_what_is_watched_in_one_thread_does_not_keep_anothers_hub_waiting() -> N
     assert output_of("import gossamer, threading\n" + source.replace("\n        ", "\n")) == "True\n"
 
 
+def test_a_thread_that_ends_with_watchers_active_leaves_nothing_of_them() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+import gossamer.hub
+def work():
+    loop = get_hub().loop
+    child = os.posix_spawn('/bin/sleep', ['sleep', '600'], {})
+    children.append(child)
+    made = [getattr(loop, kind)() for kind in ('async_', 'fork', 'idle', 'prepare', 'check')]
+    made += [loop.child(child), loop.stat('/'), loop.timer(600), loop.io(0, 1)]
+    for watcher in made:
+        watcher.start(print, watcher)
+        known.append(weakref.ref(watcher))
+    made[0].send()
+    sleep(0.001)
+children, known = [], []
+get_hub()
+before = len(open_descriptors())
+for _ in range(3):
+    in_thread(work)
+    gc.collect()
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+wait_for(pid)
+print([it() for it in known if it() is not None], len(open_descriptors()) - before)
+"""
+    )
+    assert out.splitlines()[-1] == "[] 0"
+
+
+def test_a_thread_that_forks_leaves_the_watchers_of_the_others_alone() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+import gossamer.hub
+told = []
+loop = get_hub().loop
+child = os.posix_spawn('/bin/true', ['true'], {})
+watchers = [loop.fork(), loop.child(child), loop.async_(), loop.idle()]
+for watcher in watchers:
+    watcher.start(told.append, watcher)
+def fork():
+    own = get_hub().loop.fork()
+    own.start(told.append, 'own')
+    pid = os.fork()
+    if pid == 0:
+        turns()
+        os._exit(0 if told == ['own'] else 1)
+    return os.waitpid(pid, 0)[1]
+print(in_thread(fork), watchers[1].active)
+"""
+    )
+    assert out == "0 True\n"
+
+
 # ---- children ----
 
 

@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from gossamer import _core
 from gossamer._sync.hub import get_hub
@@ -83,7 +83,8 @@ class FileObjectPosix:
 
     fobj: a descriptor, a path, or an object with fileno(). mode, buffering, encoding, errors, newline, closefd: as
     of open(); with closefd (the default), close() closes `fobj`. bufsize, close: older names of buffering and closefd.
-    atomic_write: write() of an unbuffered file returns when everything is written.
+    atomic_write: write() of an unbuffered file returns when everything is written. Text may be unbuffered, and then is
+    written at once, all of it.
 
     Its methods are those of what open() returns. After close() they raise FileObjectClosed.
     Raises what open() raises. From gevent's documentation of gevent.fileobject.
@@ -217,16 +218,16 @@ def _opened(
     newline: str | None,
     closes: bool,
 ) -> Any:
-    """What open() makes, with a raw file of this type. Raises what open() raises."""
+    """What open() makes, with a raw file of this type, and gevent's unbuffered text. Raises what open() raises."""
     binary = "b" in mode
     if binary and (encoding is not None or errors is not None or newline is not None or "t" in mode):
         raise ValueError(f"a file in binary mode ({mode!r}) takes no encoding, errors, newline or 't'")
     if size == 0 and not binary:
-        raise ValueError("a text file cannot be unbuffered")
+        raw_type = WholeFileIO
     raw = raw_type(target, mode.replace("t", ""), closefd=closes)
     try:
         if size == 0:
-            return raw
+            return raw if binary else io.TextIOWrapper(cast(Any, raw), encoding, errors, newline, write_through=True)
         buffered = _buffer_for(raw, mode)(raw, size if size > 1 else io.DEFAULT_BUFFER_SIZE)
         if binary:
             return buffered
