@@ -518,6 +518,28 @@ threads[0].join()
     assert out == "other ends\nparent\nother ends\n"
 
 
+def test_who_was_the_main_thread_is_over_for_the_child_of_a_green_thread() -> None:
+    out = output_of(
+        PRELUDE
+        + """
+def fork():
+    child = os.fork()
+    if child == 0:
+        assert not main.is_alive() and main is not threading.main_thread()
+        main.join()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+main = threading.current_thread()
+forks = threading.Thread(target=fork)
+forks.start()
+forks.join()
+print(main.is_alive())
+"""
+    )
+    assert out == "True\n"
+
+
 def test_a_keyboard_interrupt_ends_the_join_of_the_main_thread() -> None:
     out = output_of(
         PRELUDE

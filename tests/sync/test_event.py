@@ -7,6 +7,7 @@ import pytest
 
 from gossamer._core import BlockingSwitchOutError, GreenletExit, get_hub, interrupt, sleep, spawn
 from gossamer.event import Event
+from tests.support.children import Ended, run_child
 from tests.support.runtime import beside, joined, reported, turns
 
 
@@ -197,3 +198,32 @@ def test_a_subclass_in_python_can_add_to_it() -> None:
     event: Any = Counting()
     event.set()
     assert (event.count, event.wait()) == (1, True)
+
+
+def test_threads_can_be_made_to_use_it_and_fork() -> None:
+    assert run_child("""
+        import os
+        import threading
+
+        from gossamer import monkey
+        from gossamer.event import Event
+
+        monkey.patch_all()
+        threading.Event = Event
+        main = threading.current_thread()
+
+        def forks():
+            child = os.fork()
+            if child:
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+                return
+            main.join()
+            os._exit(0)
+
+        threads = [threading.Thread(target=forks) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print("all joined")
+    """) == Ended(0, "all joined\n", "")

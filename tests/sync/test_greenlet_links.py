@@ -169,3 +169,21 @@ def test_what_is_reported_of_a_link_names_it_and_its_greenlet() -> None:
         it.rawlink(fail)
         it.join()
     assert [report.context for report in reports] == [(fail, it)]
+
+
+def test_links_and_a_later_start_may_be_given_by_name() -> None:
+    ended: list[Any] = []
+    green = Greenlet(lambda: None)
+    green.rawlink(callback=ended.append)
+    green.rawlink(callback=print)
+    green.unlink(callback=print)
+    green.start_later(seconds=0)
+    green.join()
+    turns()
+    assert ended == [green]
+    unchecked: Any = green
+    for wrong in ({}, {"call": print}, {"callback": print, "other": None}):
+        with pytest.raises(TypeError, match="one argument, callback"):
+            unchecked.rawlink(**wrong)
+    with pytest.raises(TypeError, match="one argument, seconds"):
+        unchecked.start_later(1, seconds=1)

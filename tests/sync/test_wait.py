@@ -1,5 +1,7 @@
 """gossamer.wait, iwait, joinall: several objects at once."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -230,3 +232,35 @@ def test_an_object_that_is_given_twice_comes_twice() -> None:
 
 def test_iwait_without_objects_yields_once_whether_nothing_is_left() -> None:
     assert output_of("import gossamer; print(list(gossamer.iwait(None, timeout=60)))") == "[True]\n"
+
+
+def child_of(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", *arguments], stdin=subprocess.PIPE)
+
+
+def test_processes_are_waited_for_among_others() -> None:
+    event = Event()
+    with child_of("import sys; sys.exit(11)") as process, child_of("input()") as reading:
+        with iwait([event, reading, process]) as ready:
+            assert next(ready) is process
+            assert process.poll() == 11
+            event.set()
+            assert next(ready) is event
+            assert reading.stdin is not None
+            reading.stdin.write(b"\n")
+            reading.stdin.close()
+            assert list(ready) == [reading]
+        assert wait([process, reading]) == [process, reading]
+
+
+def test_a_wait_for_a_process_that_is_given_up_leaves_it_to_others() -> None:
+    with child_of("input()") as process:
+        assert wait([process], timeout=0.01) == []
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait() == 1
+
+
+def test_a_process_may_have_more_than_one_who_waits_for_it() -> None:
+    with child_of("") as process:
+        assert [green.get() for green in wait([spawn(wait, [process]) for _ in range(3)])] == [[process]] * 3

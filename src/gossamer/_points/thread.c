@@ -125,7 +125,7 @@ started_current(void)
 }
 
 /* An attribute of the threading module, when that has been imported; NULL without an exception otherwise. */
-static PyObject *
+PyObject *
 threading_attribute(const char *name)
 {
     PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
@@ -514,6 +514,8 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
     if (identity != NULL && handle_adopt(current->handle, identity) < 0)
         PyErr_WriteUnraisable(current->handle);
     Py_XDECREF(identity);
+    if (current != NULL)
+        thread_handles_after_fork();
 #endif
     others_after_fork(current);
     Py_RETURN_NONE;

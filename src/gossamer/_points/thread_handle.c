@@ -10,7 +10,8 @@
      thread state is gone. So a helper thread of the operating system joins it, and unparks whoever waits.
      There is at most one for each handle that is waited for; it ends with the thread that it joins. Polling
      would be late or busy; a helper is neither.
-   - A fork leaves the helpers behind. In the child all native threads are done. */
+   - A fork leaves the helpers behind. In the child all native threads are done. The interpreter marks all handles so
+     but that of the OS thread, which is whose green threads live on: if one of these has forked, it is done as well. */
 #include "threads.h"
 
 #if PY_VERSION_HEX >= 0x030d0000
@@ -195,6 +196,24 @@ watchers_after_fork(void)
 {
     while (watchers != NULL)
         watcher_end(watchers);
+}
+
+/* Marks the handles of the OS thread as done: a green thread has forked, which is the only one alive for threading. */
+void
+thread_handles_after_fork(void)
+{
+    PyObject *dangling = threading_attribute("_dangling");
+    PyObject *threads = dangling != NULL ? PySequence_List(dangling) : NULL;
+    for (Py_ssize_t i = 0; threads != NULL && i < PyList_GET_SIZE(threads); i++) {
+        PyObject *handle = PyObject_GetAttrString(PyList_GET_ITEM(threads, i), "_handle");
+        if (handle != NULL && handle_check(handle) && handle_has_number(handle, PyThread_get_thread_ident()))
+            handle_set_done(handle);
+        Py_XDECREF(handle);
+        PyErr_Clear();
+    }
+    Py_XDECREF(threads);
+    Py_XDECREF(dangling);
+    PyErr_Clear();
 }
 
 /* ---- joining ---- */

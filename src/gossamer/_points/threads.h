@@ -32,6 +32,9 @@ point_original_call(const struct point *point, PyObject *args, PyObject *kwargs)
     return PyObject_Call(point->original, args, kwargs);
 }
 
+/* NULL without an exception when threading is not imported, or has no such name. */
+PyObject *threading_attribute(const char *name);
+
 #if PY_VERSION_HEX >= 0x030d0000
 /* ---- thread_handle.c ---- */
 bool handle_probe(void);
@@ -48,6 +51,7 @@ void handle_set_done(PyObject *handle);
 PyObject *point_handle_join(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *point_shutdown(PyObject *self, PyObject *ignored);
 void watchers_after_fork(void);
+void thread_handles_after_fork(void);
 #else
 /* ---- thread_sentinel.c ---- */
 bool sentinels_probe(void);

@@ -109,6 +109,12 @@ cdef class Linkable:
                 self.links.remove(link)
                 return
 
+    def _at_fork_reinit(self):
+        """Does nothing: `threading` calls it, in a forked child, for the events and locks that it uses itself.
+
+        The green threads that wait live on there, and the runtime lets go of the threads that do not.
+        """
+
 
 @cython.auto_pickle(False)
 cdef class Event(Linkable):
@@ -320,7 +326,7 @@ cdef class AsyncResult(Linkable):
         """The same as get(timeout=timeout), by concurrent.futures' name: returns the value or raises."""
         return self.get(timeout=timeout)
 
-    def set_result(self, value):
+    def set_result(self, value=None):
         """The same as set(value), by concurrent.futures' name."""
         self.set(value)
 

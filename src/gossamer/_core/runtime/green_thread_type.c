@@ -149,9 +149,37 @@ starter_new(PyObject *self)
     return starter;
 }
 
+/* The one argument of a method, given by its place or by its name. Borrowed. */
 static PyObject *
-GreenThread_start_later(PyObject *self, PyObject *seconds)
+only_argument(const char *method, const char *name, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
+    Py_ssize_t named = names != NULL ? PyTuple_GET_SIZE(names) : 0;
+    if (count + named == 1
+        && (count == 1 || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), name) == 0))
+        return args[0];
+    return PyErr_Format(PyExc_TypeError, "%s() takes one argument, %s", method, name);
+}
+
+static PyObject *
+take_link(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    PyObject *callback = only_argument("rawlink", "callback", args, count, names);
+    return callback != NULL ? GreenThread_rawlink(self, callback) : NULL;
+}
+
+static PyObject *
+take_link_back(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    PyObject *callback = only_argument("unlink", "callback", args, count, names);
+    return callback != NULL ? GreenThread_unlink(self, callback) : NULL;
+}
+
+static PyObject *
+GreenThread_start_later(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    PyObject *seconds = only_argument("start_later", "seconds", args, count, names);
+    if (seconds == NULL)
+        return NULL;
     GreenThreadObject *object = (GreenThreadObject *)self;
     struct fiber *fiber = object->greenlet.fiber;
     struct hub *hub = hub_get();
@@ -376,16 +404,16 @@ static PyMethodDef methods[] = {
     {"ready", GreenThread_ready, METH_NOARGS, "ready($self, /)\n--\n\nWhether it has ended."},
     {"successful", GreenThread_successful, METH_NOARGS,
      "successful($self, /)\n--\n\nWhether it has ended without an error."},
-    {"rawlink", GreenThread_rawlink, METH_O,
-     "rawlink($self, callback, /)\n--\n\n"
+    {"rawlink", (PyCFunction)(void (*)(void))take_link, METH_FASTCALL | METH_KEYWORDS,
+     "rawlink($self, /, callback)\n--\n\n"
      "Have callback(self) called on the hub greenlet once it has ended. The callback must not block."},
-    {"unlink", GreenThread_unlink, METH_O,
-     "unlink($self, callback, /)\n--\n\nTake back the link to `callback`. Does nothing when there is none."},
+    {"unlink", (PyCFunction)(void (*)(void))take_link_back, METH_FASTCALL | METH_KEYWORDS,
+     "unlink($self, /, callback)\n--\n\nTake back the link to `callback`. Does nothing when there is none."},
     {"has_links", GreenThread_has_links, METH_NOARGS,
      "has_links($self, /)\n--\n\nWhether there are links that have not been called."},
     {"unlink_all", GreenThread_unlink_all, METH_NOARGS, "unlink_all($self, /)\n--\n\nTake back all links."},
-    {"start_later", GreenThread_start_later, METH_O,
-     "start_later($self, seconds, /)\n--\n\n"
+    {"start_later", (PyCFunction)(void (*)(void))GreenThread_start_later, METH_FASTCALL | METH_KEYWORDS,
+     "start_later($self, /, seconds)\n--\n\n"
      "Have it run in so many seconds. Does nothing when it has been started before."},
     {"spawn", (PyCFunction)(void (*)(void))GreenThread_spawn, METH_CLASS | METH_FASTCALL | METH_KEYWORDS,
      "spawn($type, /, *args, **kwargs)\n--\n\nMake one as the class does with these arguments, start it and return it."},
