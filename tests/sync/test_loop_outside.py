@@ -66,12 +66,22 @@ loop.run(once=True)
 
 
 def test_the_next_deadline_is_the_first_timers() -> None:
-    timer = loop.timer(5)
-    timer.start(int)
-    left = loop.next_deadline()
-    assert left is not None
-    assert 4 < left <= 5
-    timer.stop()
+    def deadlines() -> list[float | None]:
+        own = get_hub().loop  # a new one: nothing of other tests is under way there
+        found = [own.next_deadline()]
+        timers = [own.timer(seconds) for seconds in (500, 5, 50)]
+        for timer in timers:
+            timer.start(int)
+        found.append(own.next_deadline())
+        for timer in timers:
+            timer.stop()
+        return [*found, own.next_deadline()]
+
+    before, first, after = in_thread(deadlines)
+    assert before is None
+    assert first is not None
+    assert 4 < first <= 5
+    assert after is None
 
 
 SETTLED = """
