@@ -288,3 +288,71 @@ def test_environments_print_as_their_types_say() -> None:
     assert repr(shown) == repr(values)
     with pytest.raises(AttributeError):
         shown.other
+
+
+def test_a_handler_may_do_something_around_each_response() -> None:
+    done: list[object] = []
+
+    class Handler(WSGIHandler):
+        def handle_one_response(self) -> None:
+            done.append("before")
+            super().handle_one_response()
+            done.append(("after", self.code, self.command))
+
+    with running(hello, handler_class=Handler) as server:
+        assert ask(server).body == b"hello"
+    assert done == ["before", ("after", 200, "GET")]
+
+
+def test_a_handler_is_told_of_errors_and_may_answer_itself() -> None:
+    told: list[object] = []
+
+    class Handler(WSGIHandler):
+        def handle_error(self, t: Any, v: Any, tb: Any) -> None:
+            told.append((t, str(v), tb.tb_frame.f_code.co_name))
+            if self.path == "/again":
+                super().handle_error(t, v, tb)
+            self.start_response("503 Service Unavailable", [])
+            self.write(b"later")
+
+    def fails(environ: dict[str, Any], start_response: object) -> list[bytes]:
+        raise KeyError("on purpose")
+
+    log = io.StringIO()
+    with running(fails, handler_class=Handler, error_log=log) as server:
+        answer = ask(server)
+        assert (answer.status, answer.body) == (503, b"later")
+        assert log.getvalue() == ""
+        assert ask(server, GET.replace(b"/path?query", b"/again")).status == 500
+    assert told == [(KeyError, "'on purpose'", "handle_one_response")] * 2
+    assert "KeyError: 'on purpose'" in log.getvalue()
+
+
+def test_a_handler_has_the_requests_headers_when_it_logs() -> None:
+    logged: list[str] = []
+
+    class Handler(WSGIHandler):
+        def log_request(self) -> None:
+            logged.append(f"{self.headers.get('x-forwarded-for')} {(self._orig_status or '000').split()[0]}")
+
+    with running(hello, handler_class=Handler) as server:
+        ask(server, GET.replace(b"Host: a", b"Host: a\r\nX-Forwarded-For: 192.0.2.1"))
+        ask(server, GET.replace(b"Host: a", b"Host: a\r\nContent-Length: x"))
+    assert logged == ["192.0.2.1 200", "None 400"]
+
+
+def test_an_application_that_returns_nothing_has_failed() -> None:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
+        start_response("200 OK", [])
+
+    log = io.StringIO()
+    with running(application, error_log=log) as server:
+        assert ask(server).status == 500
+    assert "'NoneType' object is not iterable" in log.getvalue()
+
+
+def test_a_refused_request_is_logged_with_what_it_asked_for() -> None:
+    log = io.StringIO()
+    with running(hello, log=log) as server:
+        assert ask(server, GET.replace(b"Host: a", b"Host: a\r\nContent-Length: x")).status == 400
+    assert '"GET /path?query HTTP/1.1" 400 ' in log.getvalue()

@@ -74,6 +74,23 @@ def test_a_port_alone_is_every_address() -> None:
         assert ask(server) == b"hello"
 
 
+@pytest.mark.parametrize("text", [":0", "*:0"])
+def test_a_port_behind_no_host_is_every_address_of_ipv4(text: str) -> None:
+    peers: list[str] = []
+    with StreamServer(text, lambda _, address: peers.append(address[0])) as server:
+        server.start()
+        assert server.family == socket.AF_INET
+        ask(server, b"")
+    assert peers == ["127.0.0.1"]
+
+
+def test_accepting_goes_on_whatever_may_be_accepted_in_a_row() -> None:
+    with StreamServer(LOOPBACK, echo) as server:
+        server.max_accept = 0
+        server.start()
+        assert [ask(server) for _ in range(3)] == [b"hello"] * 3
+
+
 def test_a_path_is_a_unix_socket(tmp_path: Path) -> None:
     with StreamServer(str(tmp_path / "socket"), echo) as server:
         server.start()

@@ -10,9 +10,9 @@ Parsed = tuple[socket.AddressFamily, object]
 def parse_address(address: object) -> Parsed:
     """The family and the address to bind to.
 
-    `(host, port)`: IPv6 if the host has a colon. A port alone, as a number or text, or a host that is empty or `*`:
-    every address, of IPv6 as well where there is any. Text `host:port`, with brackets around IPv6. Text with a slash,
-    or that begins with `unix:`: the path of a Unix socket.
+    `(host, port)`: IPv6 if the host has a colon. A port alone, as a number or text, or a host in a tuple that is empty
+    or `*`: every address, of IPv6 as well where there is any. Text `host:port`, with brackets around IPv6; `:port` and
+    `*:port` are every address of IPv4. Text with a slash, or that begins with `unix:`: the path of a Unix socket.
 
     Raises ValueError for anything else.
     """
@@ -28,9 +28,11 @@ def parse_address(address: object) -> Parsed:
 def _parse_text(text: str) -> Parsed:
     if text.startswith("unix:") or "/" in text:
         return socket.AF_UNIX, text.removeprefix("unix:")
-    host, _, port = text.rpartition(":")
+    host, colon, port = text.rpartition(":")
     if not port.isdecimal():
         raise ValueError(f"cannot listen on {text!r}: its port is no number; give 'host:port' or a path")
+    if colon and host in {"", "*"}:
+        return socket.AF_INET, ("", int(port))
     return _internet(host.removeprefix("[").removesuffix("]"), int(port))
 
 

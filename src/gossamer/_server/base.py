@@ -229,7 +229,8 @@ class BaseServer:
                 if not self._goes_on_after(error):
                     return
             accepted += 1
-            if accepted % self.max_accept == 0:
+            if accepted >= self.max_accept:
+                accepted = 0
                 _core.sleep(0)
 
     def _accept_one(self) -> None:

@@ -479,11 +479,12 @@ cdef class Connection(RequestReader):
 
     def log_access(self, Response response, begun):
         environ = self.environ or {}
+        target = environ.get("RAW_URI") or (self.target if environ else None)  # one that was refused is the parser's
         self.service.access_log(
             Access(
                 self.address,
                 environ.get("REQUEST_METHOD", "-"),
-                environ.get("RAW_URI", "-"),
+                target or "-",
                 environ.get("SERVER_PROTOCOL", "-"),
                 int(response.status[:3]) if response.begun else 101 if self.taken else 0,
                 response.sent,

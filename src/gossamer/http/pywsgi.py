@@ -3,7 +3,8 @@
 What differs:
 
 * A `handler_class` has the hooks below; they are enough for gevent-websocket's. The methods by which gevent's parses
-  and answers are compiled here, and nobody can override them.
+  and answers are compiled here, and nobody can override them. What the application has returned is sent when the
+  hooks are done, unless they send it by `write()`.
 * A connection may be taken over, as `gossamer.http.takeover` says. A handler does it by giving its `start_response()`
   a 101.
 * "wsgi.multithread" is True: while one request waits, others call the application.
@@ -17,7 +18,9 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from email.message import Message
 from http.client import responses
+from types import TracebackType
 from typing import Any, ClassVar
 
 from gossamer._core import getcurrent, greenlet
@@ -155,6 +158,27 @@ class WSGIHandler:
         self._write: Callable[[bytes], object] | None = None
 
     @property
+    def command(self) -> str:
+        """The method of the request under way."""
+        return str(self.environ.get("REQUEST_METHOD", ""))
+
+    @property
+    def headers(self) -> Message:
+        """The headers of the request under way, with names like "X-Forwarded-For", as the environment has them."""
+        message = Message()
+        for key, value in self.environ.items():
+            if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+                message[key.replace("_", "-").title()] = value
+            elif key.startswith("HTTP_"):
+                message[key.removeprefix("HTTP_").replace("_", "-").title()] = value
+        return message
+
+    @property
+    def _orig_status(self) -> str | None:
+        """`status`, for formats of the log that were made after gevent's."""
+        return self.status
+
+    @property
     def path(self) -> str:
         """What the request under way asks for, as the client sent it."""
         return str(self.environ.get("RAW_URI", ""))
@@ -185,10 +209,27 @@ class WSGIHandler:
         self.environ = environ
         self.environ = self.get_environ()
         try:
-            self.run_application()
-            return self.result if self.result is not None else ()
+            self.handle_one_response()
+            if self.result is None and (self.headers_sent or self.code == 101):
+                return ()
+            return self.result  # type: ignore[return-value] # None is refused where it is sent
         finally:
             self.result = None
+
+    def handle_one_response(self) -> None:
+        """Have the request under way answered: `run_application()`, and `handle_error()` for what that raises."""
+        try:
+            self.run_application()
+        except Exception as error:  # noqa: BLE001 - whatever the application raises
+            self.handle_error(type(error), error, error.__traceback__)
+
+    def handle_error(self, t: type[BaseException], v: BaseException, tb: TracebackType | None) -> None:  # noqa: ARG002
+        """Raise what the application has raised, `v` of the type `t` with the traceback `tb`: the server logs it, and
+        answers 500 if it can.
+
+        Whoever overrides this and raises nothing has answered the request.
+        """
+        raise v.with_traceback(tb)
 
     def run_application(self) -> None:
         """Call the application, and set `result` to what is to be sent; None: nothing more than `write()` has sent."""
@@ -344,12 +385,16 @@ class WSGIServer(StreamServer):
         self.update_environ()
         self._connections = Connections(
             self._call,
-            access_log=None if isinstance(self.log, _NoopLog) else self._log_access,
+            access_log=self._log_access if self._has_log() else None,
             log=self._log_error,
             errors=self.error_log,
             environ=dict(self.environ),
         )
         self._serve = self._connections.server_of(self.socket, tls=self.ssl_enabled)
+
+    def _has_log(self) -> bool:
+        """Whether anybody is to be told of requests; a handler's own `log_request()` is, whatever the log."""
+        return not isinstance(self.log, _NoopLog) or self.handler_class.log_request is not WSGIHandler.log_request
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve one connection to its end: `sock`, from the client at `address`."""
