@@ -32,6 +32,7 @@ _MODULES = (
     "monkey",
     "os",
     "pool",
+    "pywsgi",
     "queue",
     "resolver",
     "select",

@@ -11,7 +11,7 @@ import pytest
 import requests
 import urllib3
 
-from tests.http.serving import Serving, answers, serving
+from tests.http.serving import Serving, answers, read_all, serving
 from tests.support.scale import patience, scaled
 
 VALIDATED = """
@@ -177,3 +177,63 @@ def test_a_thousand_slow_requests_overlap(flask: Serving) -> None:
     assert right == count
     # one after another would take half a second each
     assert took < count * 0.5 / 10
+
+
+def test_bytes_of_an_applications_own_class_are_sent() -> None:
+    source = """
+    class Own(bytes):
+        def __len__(self):
+            return 1000
+        def __bytes__(self):
+            return b'something else'
+
+    def application(environ, start_response):
+        write = start_response('200 OK', [])
+        if environ['PATH_INFO'] == '/write':
+            write(Own(b'hello'))
+            return []
+        if environ['PATH_INFO'] == '/iterator':
+            return iter([Own(b'hel'), Own(b'lo')])
+        if environ['PATH_INFO'] == '/list':
+            return [Own(b'hel'), b'lo']
+        return [Own(b'hello')]
+    """
+    with serving(source) as server:
+        for path in ("/", "/list", "/iterator", "/write"):
+            assert (server.get(path).status, server.get(path).body) == (200, b"hello")
+
+
+def test_a_list_that_is_changed_while_it_is_sent_is_sent_as_it_was() -> None:
+    source = """
+    pieces = []
+
+    def application(environ, start_response):
+        start_response('200 OK', [])
+        if environ['PATH_INFO'] == '/change':
+            pieces[:] = []
+            return []
+        pieces[:] = [b'x' * 4_000_000, b'y' * 4_000_000]
+        return pieces
+    """
+    with serving(source) as server, server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        head = client.recv(1000)
+        assert server.get("/change").status == 200
+        answer = answers(head + read_all(client))[0]
+        assert (len(answer.body), answer.body[-1:]) == (8_000_000, b"y")
+
+
+def test_a_body_that_somebody_keeps_ends_when_its_request_is_killed() -> None:
+    source = """
+    kept = []
+
+    def application(environ, start_response):
+        if environ['REQUEST_METHOD'] == 'POST':
+            kept.append(environ['wsgi.input'])
+            raise _core.GreenletExit
+        start_response('200 OK', [])
+        return [repr(kept[0].read()).encode()]
+    """
+    with serving(source) as server:
+        assert server.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello") == b""
+        assert server.get().body == b"b''"

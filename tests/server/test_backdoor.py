@@ -121,3 +121,16 @@ def test_consoles_end_with_the_server(connect: Connect) -> None:
         user = connect(server)
     assert user.until_prompt() == ""
     assert sys.stdout is standard
+
+
+def test_a_console_whose_code_waits_ends_with_the_server(connect: Connect) -> None:
+    began: list[int] = []
+    with backdoor(locals={"began": began, "sleep": sleep}) as server:
+        user = connect(server)
+        waiting = spawn(user.ask, "began.append(1); sleep(600)")
+        while not began:
+            sleep(0.001)
+        server.stop()
+        waiting.join(30)
+        assert waiting.value == ""
+        assert len(server.pool) == 0

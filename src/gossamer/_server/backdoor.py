@@ -94,6 +94,13 @@ class _Console(code.InteractiveConsole):
         self._stream.write(data)
         self._stream.flush()
 
+    def showtraceback(self) -> None:
+        """Tell of what the code has raised. A kill of the console itself is not for the code: it goes on."""
+        error = sys.exception()
+        if isinstance(error, _core.GreenletExit):
+            raise error
+        super().showtraceback()
+
     def raw_input(self, prompt: str = "") -> str:
         """Send the prompt and return the next line. Raises EOFError at the end of the connection."""
         self.write(prompt)

@@ -16,6 +16,7 @@ import heapq
 import time
 import traceback
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MAX, int64_t
 
 from gossamer cimport _core
@@ -277,6 +278,7 @@ cdef class Connection(RequestReader):
         return 0
 
     cdef int end_all(self) except -1:
+        self.end_body()
         self.parser = self.environ = None
         self.use_up(self.end - self.start)
         try:
@@ -323,9 +325,14 @@ cdef class Connection(RequestReader):
                 self.log_access(response, begun)
             self.environ = None
             self.keep = self.keep and response.keep and not self.broken
+        if self.body is not None and not self.complete and self.keep:
+            self.keep = self.drain()
+        self.end_body()
+        return 0
+
+    cdef int end_body(self) except -1:
+        """Nothing can be read from it any more, whoever still has it."""
         if self.body is not None:
-            if not self.complete and self.keep:
-                self.keep = self.drain()
             self.body.end()
             self.body = None
         return 0
@@ -380,6 +387,7 @@ cdef class Connection(RequestReader):
 
     cdef int send_result(self, Response response, result) except -1:
         """Sends what the application returned."""
+        cdef bytes piece
         kind = type(result)
         if kind is list or kind is tuple:
             return self.send_all(response, result)
@@ -389,10 +397,9 @@ cdef class Connection(RequestReader):
                 descriptor, offset, size = region
                 return response.put_file(descriptor, offset, size)
         for data in result:
-            if not isinstance(data, bytes):
-                raise TypeError(f"an application's result must be an iterable of bytes, not of {type(data).__name__}")
-            if data:
-                response.put(data, -1)
+            piece = exact_bytes(data)
+            if PyBytes_GET_SIZE(piece) > 0:
+                response.put(piece, -1)
             if response.begun and (response.bodiless or response.cut):
                 break
         return 0
@@ -400,13 +407,13 @@ cdef class Connection(RequestReader):
     cdef int send_all(self, Response response, result) except -1:
         """Sends a list or a tuple: its length is known."""
         cdef int64_t total = 0
-        for data in result:
-            if not isinstance(data, bytes):
-                raise TypeError(f"an application's result must be an iterable of bytes, not of {type(data).__name__}")
-            total += len(data)
-        for data in result if total > JOINED or len(result) < 2 else [b"".join(result)]:
-            if data:
-                response.put(data, total)
+        cdef bytes piece
+        pieces = [exact_bytes(data) for data in result]  # of our own: another green thread may change the list
+        for piece in pieces:
+            total += PyBytes_GET_SIZE(piece)
+        for piece in pieces if total > JOINED or len(pieces) < 2 else [b"".join(pieces)]:
+            if PyBytes_GET_SIZE(piece) > 0:
+                response.put(piece, total)
         return 0
 
     cdef int close_result(self, result) except -1:
@@ -493,6 +500,15 @@ cdef class Connection(RequestReader):
                 environ.get("HTTP_USER_AGENT"),
             )
         )
+
+
+cdef bytes exact_bytes(data):
+    """A piece of an application's result as bytes and nothing else. Raises TypeError for what is none."""
+    if type(data) is bytes:
+        return <bytes>data
+    if not isinstance(data, bytes):
+        raise TypeError(f"an application's result must be an iterable of bytes, not of {type(data).__name__}")
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
 def stems_from(error, kind):

@@ -8,7 +8,7 @@ How the body's end is told (RFC 9112, 6.3): by Content-Length if the application
 else by chunks, else (HTTP/1.0) by closing the connection.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
@@ -113,7 +113,9 @@ cdef class Response:
             raise TypeError(f"write() takes bytes, not {type(data).__name__}")
         if self.transport is None:
             raise AssertionError("write() was called after the end of the request")
-        self.put(data, -1)
+        if type(data) is not bytes:  # one of a class of their own, which may answer as it likes
+            data = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        self.put(<bytes>data, -1)
 
     # ---- what the application gives ----
 
