@@ -12,7 +12,9 @@ def test_importing_the_package_imports_nothing_else() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["compat", "core", "events", "exceptions", "greenlet", "hub", "switching", "util"])
+@pytest.mark.parametrize(
+    "name", ["compat", "core", "events", "exceptions", "greenlet", "hub", "pywsgi", "switching", "util"]
+)
 def test_a_public_module_is_there_at_the_first_use_of_its_name(name: str) -> None:
     assert output_of(f"import gossamer; print(gossamer.{name}.__name__)") == f"gossamer.{name}\n"
 
