@@ -31,13 +31,19 @@ def timer(package: ModuleType) -> Operation:
 
 
 def timer_stopped(package: ModuleType) -> Operation:
-    """A timer that is started and stopped before its time comes, as those of timeouts are."""
+    """A timer that is started and stopped before its time comes, as those of timeouts are.
+
+    In a green thread, as in programs: gevent's timers do not ask for the time before its loop has run once.
+    """
     watcher = package.get_hub().loop.timer(60)
 
-    def run(units: int) -> None:
+    def start_and_stop(units: int) -> None:
         for _ in repeat(None, units):
             watcher.start(_nothing)
             watcher.stop()
+
+    def run(units: int) -> None:
+        package.spawn(start_and_stop, units).join()
 
     return Operation(run)
 
