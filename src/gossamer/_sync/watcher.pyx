@@ -314,6 +314,7 @@ cdef class Timer(Watcher):
         """When it fires, in seconds of time.monotonic(); 0 while it is not active."""
         return <double>self.watch.when / NANOSECONDS if self._active else 0.0
 
+    @cython.final
     cdef int set(self, int64_t when) except -1:
         _core.runtime_watch_time(&self.watch, self.loop.hub, when, self._ref)
         return True
