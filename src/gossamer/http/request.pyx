@@ -141,6 +141,8 @@ cdef class RequestReader(BodySource):
         cdef int64_t deadline = first_deadline
         if not is_held:
             self.idle = True
+            if self.settings.stopping:  # since the last head was sent: nobody would end this wait any more
+                raise Expired
             size = self.receive(&data, deadline if deadline else moment(self.settings.idle_time))
             self.idle = False
             if size == 0:

@@ -84,11 +84,11 @@ class Server(Connections):
         self._has_ended = False
 
     def start(self) -> None:
-        """Listen and accept from now on, and return. Does nothing if that has been done.
+        """Listen and accept from now on, and return. Does nothing if that has been done, or the server was stopped.
 
         Raises OSError if a socket cannot listen.
         """
-        if self._accepting:
+        if self._accepting or self._has_ended:
             return
         for listener in self.listeners:
             listener.settimeout(None)
