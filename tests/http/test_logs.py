@@ -51,6 +51,30 @@ def test_accepting_goes_on_after_descriptors_were_short_and_that_could_not_be_lo
         assert int(server.get().body) >= 1
 
 
+def test_a_lasting_shortage_of_descriptors_does_not_flood_the_log() -> None:
+    source = """
+    enough = resource.getrlimit(resource.RLIMIT_NOFILE)
+    seen = []
+
+    def allow_again():
+        while not seen:
+            _core.sleep(0.001)
+        _core.sleep(0.5)
+        resource.setrlimit(resource.RLIMIT_NOFILE, enough)
+
+    def application(environ, start_response):
+        if environ['PATH_INFO'] == '/short':
+            resource.setrlimit(resource.RLIMIT_NOFILE, (5, enough[1]))
+            _core.spawn(allow_again)
+        start_response('200 OK', [])
+        return [repr(seen).encode()]
+    """
+    with serving(source, "log=seen.append") as server:
+        assert server.get("/short").status == 200
+        text = "cannot accept connections: Too many open files; raise the limit of open files (ulimit -n)"
+        assert server.get().body.decode() == repr([text])
+
+
 @pytest.mark.parametrize("log", ["full", "closed", "none"])
 def test_the_logs_of_a_server_of_gevents_interface_may_fail(log: str) -> None:
     source = """

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import socket
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ BACKLOG = 2048
 _SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _CLIENT_GONE = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH}
 _PAUSE = 0.1
+_TOLD_AGAIN = 10.0
 _ACCEPTED_AT_ONCE = 64
 
 
@@ -82,6 +84,7 @@ class Server(Connections):
         self._accepting: list[GreenThread] = []
         self._end = WaitQueue("the server's end")
         self._has_ended = False
+        self._told = ("", 0.0)
 
     def start(self) -> None:
         """Listen and accept from now on, and return. Does nothing if that has been done, or the server was stopped.
@@ -152,5 +155,8 @@ class Server(Connections):
             return
         hint = "; raise the limit of open files (ulimit -n)" if number in _SHORT_OF else ""
         reason = error.strerror if isinstance(error, OSError) else repr(error)
-        self.log(f"cannot accept connections: {reason}{hint}")
+        text, now = f"cannot accept connections: {reason}{hint}", time.monotonic()
+        if text != self._told[0] or now - self._told[1] >= _TOLD_AGAIN:  # it may last, and the log is not to be flooded
+            self._told = (text, now)
+            self.log(text)
         _core.sleep(_PAUSE)
