@@ -2,6 +2,7 @@
 
 import io
 import logging
+import pickle
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -111,6 +112,46 @@ def test_an_adapter_lets_loggers_be_written_to(caplog: pytest.LogCaptureFixture)
     adapter.flush()
     assert [record.getMessage() for record in caplog.records] == ["text %s", "one", "two"]
     assert adapter.name == "adapter test"
+    adapter.thing = 42
+    assert vars(logging.getLogger("adapter test"))["thing"] == 42
+    del adapter.thing
+    assert not hasattr(adapter, "thing")
+
+
+def test_an_adapter_needs_no_more_of_a_logger_than_a_level_and_a_text() -> None:
+    class Plain:
+        def __init__(self) -> None:
+            self.lines: list[tuple[int, str]] = []
+
+        def log(self, level: int, text: str) -> None:
+            self.lines.append((level, text))
+
+    plain: Any = Plain()
+    LoggingLogAdapter(plain).write("50 % done\n")
+    assert plain.lines == [(logging.INFO, "50 % done")]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickled_environment_is_a_dict(protocol: int) -> None:
+    read = pickle.loads(pickle.dumps(WSGISecureEnviron({"PATH_INFO": "/"}), protocol))
+    assert (type(read), read) == (dict, {"PATH_INFO": "/"})
+
+
+def pieces(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    write = start_response("200 OK", [])
+    path = environ["PATH_INFO"]
+    if path == "/written":
+        write(bytearray(b"one"))
+        write(memoryview(b", two"))
+        return []
+    result = [bytearray(b"one"), memoryview(b", t"), b"wo"]
+    return result if path == "/list" else iter(result)
+
+
+@pytest.mark.parametrize("path", ["list", "iterator", "written"])
+def test_a_body_may_be_of_bytearrays_and_memoryviews(path: str) -> None:
+    with running(pieces) as server:
+        assert ask(server, GET.replace(b"path", path.encode())).body == b"one, two"
 
 
 def test_entries_are_added_to_the_environment() -> None:

@@ -22,7 +22,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 from gossamer cimport _core
 from gossamer.http.input cimport Input, empty_input
 from gossamer.http.request cimport RequestReader
-from gossamer.http.response cimport Response
+from gossamer.http.response cimport Response, bytes_of
 from gossamer.http.transport cimport Settings, Transport, coarse_now, moment, nanoseconds
 
 from http import HTTPStatus
@@ -38,6 +38,7 @@ _core.runtime_import()
 cdef int64_t REPEAT_TIME = 1000000000
 cdef int TURNS = 16
 cdef int64_t JOINED = 65536
+cdef str RESULT_RULE = "an application's result must be an iterable of bytes, not of"
 
 
 cdef class Service(Settings):
@@ -507,7 +508,7 @@ cdef bytes exact_bytes(data):
     if type(data) is bytes:
         return <bytes>data
     if not isinstance(data, bytes):
-        raise TypeError(f"an application's result must be an iterable of bytes, not of {type(data).__name__}")
+        return bytes_of(data, RESULT_RULE)
     return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 

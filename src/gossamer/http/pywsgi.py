@@ -17,11 +17,11 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.message import Message
 from http.client import responses
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex
 
 from gossamer._core import getcurrent, greenlet
 from gossamer._server.stream import StreamServer
@@ -45,18 +45,20 @@ class _NoopLog:
 class LoggingLogAdapter:
     """Lets a `logging.Logger` be written to like a file: each `write()` is one record at `level`.
 
-    Everything else is the logger's.
+    Everything else is the logger's: what is read, set and deleted.
     """
 
+    __slots__ = ("_level", "_logger")
+
     def __init__(self, logger: logging.Logger, level: int = logging.INFO) -> None:
-        self._logger = logger
-        self._level = level
+        object.__setattr__(self, "_logger", logger)
+        object.__setattr__(self, "_level", level)
 
     def write(self, msg: str) -> None:
         """Log the text `msg` without the white space at its end; nothing if nothing is left."""
         text = msg.rstrip()
         if text:
-            self._logger.log(self._level, "%s", text)
+            self._logger.log(self._level, text)
 
     def writelines(self, lines: list[str]) -> None:
         """Log each of `lines`."""
@@ -69,11 +71,20 @@ class LoggingLogAdapter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._logger, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._logger, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._logger, name)
+
 
 class Environ(dict[str, Any]):
-    """A WSGI environment, as a type of its own."""
+    """A WSGI environment, as a type of its own. Pickled, it is a dict."""
 
     __slots__ = ()
+
+    def __reduce_ex__(self, _: SupportsIndex) -> tuple[type[dict[str, Any]], tuple[()], None, None, Iterator[Any]]:
+        return dict, (), None, None, iter(self.items())
 
     def copy(self) -> Environ:
         """A copy of the same type."""

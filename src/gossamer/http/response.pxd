@@ -3,6 +3,9 @@ from libc.stdint cimport int64_t
 from gossamer.http.transport cimport Transport
 
 
+cdef bytes bytes_of(data, str rule)
+
+
 # One response: what start_response() was told, and what of it has been sent.
 cdef class Response:
     cdef Transport transport                 # None: the request has been answered

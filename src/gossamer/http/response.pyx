@@ -78,6 +78,13 @@ cdef tuple as_tuple(header):
     return tuple(iter(header))
 
 
+cdef bytes bytes_of(data, str rule):
+    """The bytes of what is not of that type, but holds some; TypeError, which begins with `rule`, for anything else."""
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f"{rule} {type(data).__name__}")
+
+
 cdef class Response:
     """One response of an application; `start_response` is what the application is given."""
 
@@ -107,10 +114,11 @@ cdef class Response:
     def write(self, data):
         """Send a piece of the body at once: PEP 3333's way for applications that cannot return an iterable.
 
-        Raises TypeError if `data` is not bytes, gossamer.http.ClientDisconnected if the client is gone.
+        data: bytes; a bytearray or memoryview is taken as well, as gevent does.
+        Raises TypeError if it is anything else, gossamer.http.ClientDisconnected if the client is gone.
         """
         if not isinstance(data, bytes):
-            raise TypeError(f"write() takes bytes, not {type(data).__name__}")
+            data = bytes_of(data, "write() takes bytes, not")
         if self.transport is None:
             raise AssertionError("write() was called after the end of the request")
         if type(data) is not bytes:  # one of a class of their own, which may answer as it likes
