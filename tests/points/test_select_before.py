@@ -210,3 +210,31 @@ def test_a_process_ends_with_green_threads_parked_in_every_way() -> None:
         """
     )
     assert out == "end\n"
+
+
+def test_a_select_that_has_woken_for_nothing_goes_on_in_a_forked_child() -> None:
+    out = output_of(
+        """
+        import os, select
+        from gossamer import _core
+        from gossamer._core import sleep, spawn
+
+        hung_up, other_end = os.pipe()
+        os.close(other_end)
+        reader, writer = os.pipe()
+        told, tell = os.pipe()
+        waiter = spawn(select.select, [reader], [], [hung_up])
+        sleep(0.02)                  # the hang-up, which is not asked for, has woken it once
+        assert not waiter.ready()
+        child = os.fork()
+        if child == 0:
+            _core.original('os', None, 'read')(told, 1)
+            waiter.join(timeout=10)
+            os._exit(0 if waiter.ready() else 1)
+        os.write(writer, b'x')
+        waiter.join()
+        os.write(tell, b'x')
+        print(waiter.value == ([reader], [], []), os.waitpid(child, 0)[1])
+        """
+    )
+    assert out == "True 0\n"

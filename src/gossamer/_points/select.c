@@ -217,6 +217,7 @@ struct watch {
     int descriptor;                  /* DIRECT: the user's; PRIVATE: of the epoll instance */
     enum direction direction;
     uint32_t flags;                  /* EPOLLET from the second time on */
+    pid_t process;                   /* PRIVATE: whose */
 };
 
 static void
@@ -233,6 +234,7 @@ watch_open(struct watch *watch)
     watch->descriptor = epoll_create1(EPOLL_CLOEXEC);
     watch->direction = READING;
     watch->state = watch->descriptor >= 0 ? PRIVATE : NAPS;
+    watch->process = getpid();
 }
 
 static void
@@ -286,18 +288,33 @@ was_closed(struct hub *hub)
     return hub->thread->current->wait.outcome == DESCRIPTOR_CLOSED && PyErr_Occurred() == PyExc_OSError;
 }
 
+/* A forked child shares the instance, and whoever takes an edge out of it takes it from the other. */
+static int
+wait_for_private(struct hub *hub, const struct watch *watch, int64_t deadline)
+{
+    struct pollable *pollable = poller_get(&hub->poller, watch->descriptor);
+    if (pollable == NULL)
+        return -1;
+    pollable->is_the_process_own = true;
+    int outcome = hub_wait_descriptor(hub, watch->descriptor, READING, deadline);
+    pollable->is_the_process_own = false;
+    if (watch->flags != 0 && watch->process == getpid())
+        watch_drain(watch);
+    return outcome;
+}
+
 static int
 watch_wait(struct hub *hub, struct watch *watch, int64_t deadline)
 {
     if (watch->state == NAPS)
         return nap(hub, deadline);
+    if (watch->state == PRIVATE)
+        return wait_for_private(hub, watch, deadline);
     int outcome = hub_wait_descriptor(hub, watch->descriptor, watch->direction, deadline);
-    if (outcome < 0 && watch->state == DIRECT && was_closed(hub)) {
+    if (outcome < 0 && was_closed(hub)) {
         PyErr_Clear();
         return UNPARKED;
     }
-    if (watch->state == PRIVATE && watch->flags != 0)
-        watch_drain(watch);
     return outcome;
 }
 
@@ -315,11 +332,12 @@ struct call {
     PyObject *sets[3];               /* for select() */
 };
 
-/* Parks once. A watch that woke for nothing is made anew. */
+/* Parks once. A watch that woke for nothing is made anew, and so is a parent's. */
 static int
 call_park(struct hub *hub, const struct call *call, struct watch *watch, int64_t deadline)
 {
-    if (watch->state != CLOSED && watch->flags == 0) {
+    bool is_anothers = watch->state == PRIVATE && watch->flags != 0 && watch->process != getpid();
+    if (watch->state != CLOSED && (watch->flags == 0 || is_anothers)) {
         watch_close(watch);
         watch->flags = EPOLLET;
     }

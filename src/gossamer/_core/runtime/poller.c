@@ -182,7 +182,8 @@ register_in_child(struct poller *poller, int descriptor, struct pollable *pollab
     watches_recheck(poller, descriptor, pollable);
     for (int direction = READING; direction <= WRITING; direction++) {
         struct wait_queue *queue = &pollable->waiting[direction];
-        if (queue->first == NULL || poller_arm(poller, descriptor, pollable, direction) == 1)
+        if (queue->first == NULL
+            || (!pollable->is_the_process_own && poller_arm(poller, descriptor, pollable, direction) == 1))
             continue;
         PyErr_Clear();
         while (queue->first != NULL)

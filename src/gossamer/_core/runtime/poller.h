@@ -17,6 +17,8 @@
    - Of a descriptor that we do not own, an edge wakes all waiters, and each tries again. Of an owned one
      it sets `ready`, which stays until a system call has answered EAGAIN (or a short read has shown that
      it would), and wakes the first; whoever leaves `ready` set wakes the next.
+   - What a waiting call has made for itself is no use to its copy in a forked child, where it would be the
+     parent's as well: that one goes on at once, and makes another.
    - A stream that was read short is empty: so the system call that would only say so is saved. Not
      so after the other end has hung up, or with urgent data about: what is left then makes no edge. */
 #ifndef GOSSAMER_POLLER_H
@@ -37,6 +39,7 @@ struct pollable {
     bool ready[2];                   /* owned: an edge came that nobody has used up yet */
     bool short_means_empty;          /* owned: a read that got less than it asked for left nothing */
     bool changed;                    /* stands in the poller's list of changes */
+    bool is_the_process_own;         /* made for the time of the wait, and not to be shared with a forked child */
 };
 
 enum { POLLABLES_A_BLOCK = 256, EVENTS_A_CALL = 512, RECEIVE_BUFFER_SIZE = 256 * 1024 };
