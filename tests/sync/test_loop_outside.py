@@ -86,10 +86,14 @@ def test_the_next_deadline_is_the_first_timers() -> None:
 
 SETTLED = """
 import select, threading
+from gossamer.switching import greenlet
 from gossamer import Timeout, get_hub, monkey, sleep, spawn, spawn_later
 monkey.patch_all(select=False, thread=False)
 hub = get_hub()
 loop = hub.loop
+
+def by_hand(work):
+    greenlet(work).switch()
 
 def is_readable():
     return bool(select.select([loop.fileno()], [], [], 0)[0])
@@ -114,6 +118,9 @@ before = is_readable()
         "Timeout(60).start()",
         "sleep(0.001)",
         "spawn(sleep, 0.01); sleep(0)",
+        "by_hand(lambda: spawn(int))",
+        "by_hand(lambda: by_hand(lambda: spawn_later(0.01, int)))",
+        "by_hand(lambda: Timeout(60).start())",
     ],
 )
 def test_what_the_code_of_a_loop_outside_leaves_to_be_done_wakes_it(left: str) -> None:

@@ -170,6 +170,7 @@ hub_free(struct thread *thread)
     free(hub->ring.entries);
     free(hub->remote.entries);
     pthread_mutex_destroy(&hub->remote.lock);
+    Py_XDECREF(hub->driver_reference);
     Py_DECREF(hub->object);
     free(hub);
 }

@@ -61,6 +61,7 @@ struct hub {
     bool wakes_for_signals;          /* it is the main thread's: signals.h */
     bool forks_alone;                /* who forks now leaves the others behind */
     const struct fiber *driver;      /* who sleeps in the hub's stead: its address only, it may be gone. Or NULL */
+    PyObject *driver_reference;      /* weak, to the driver's object */
     int64_t polled_at;               /* coarse clock */
     uint64_t polls;                  /* how often the poller was asked */
     struct timers timers;
@@ -157,8 +158,11 @@ void hub_take_remote(struct hub *hub);
 /* Announces that this thread is about to sleep, so that others wake it. Returns false when they left something before. */
 bool hub_may_sleep(struct hub *hub);
 
-/* The calling greenlet has left something to be done: if it is the driver, which may be about to sleep, the hub's
-   descriptor becomes readable. */
+/* The calling greenlet is about to sleep in the hub's stead. Returns -1 with an exception set. */
+int hub_driver_is_current(struct hub *hub);
+
+/* The calling greenlet has left something to be done: if the driver, which may be about to sleep, will not hear of it
+   from the hub, the hub's descriptor becomes readable. */
 void hub_remind_driver(struct hub *hub);
 
 static inline void

@@ -233,7 +233,8 @@ Hub_next_deadline(PyObject *self, PyObject *Py_UNUSED(ignored))
     struct hub *hub = own_hub(self);
     if (hub == NULL)
         return NULL;
-    hub->driver = hub->thread->current;
+    if (hub_driver_is_current(hub) < 0)
+        return NULL;
     if (!hub_may_sleep(hub) || hub->standing[WATCH_IDLE] != NULL)
         return PyFloat_FromDouble(0);
     if (hub->timers.count == 0)

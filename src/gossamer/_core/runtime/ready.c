@@ -3,8 +3,11 @@
    A loop of somebody else's may drive the hub (`hub->driver`): it sleeps in its own call of the kernel, with the hub's
    epoll descriptor among others. Its code makes green threads ready, and parks without knowing it, as in
    threading.Thread.start(); the hub then runs behind its back. So whatever the driver leaves to be done, and each wait
-   of its own that the hub has run meanwhile, makes that descriptor readable until the next poll. */
+   of its own that the hub has run meanwhile, makes that descriptor readable until the next poll. So does what is left
+   by a greenlet that the driver has switched to by hand, and that will switch back without the hub: as long as the
+   driver does not wait, nobody else runs in this thread. */
 #include "hub.h"
+#include "../switch/cpython/attributes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +23,36 @@ wake_up(struct hub *hub)
         Py_FatalError("gossamer: cannot write to the hub's eventfd; was it closed?");
 }
 
+int
+hub_driver_is_current(struct hub *hub)
+{
+    struct fiber *self = hub->thread->current;
+    PyObject *object = (PyObject *)self->object;
+    if (hub->driver != self || !refers_to(hub->driver_reference, object)) {
+        PyObject *reference = PyWeakref_NewRef(object, NULL);
+        if (reference == NULL)
+            return -1;
+        Py_XSETREF(hub->driver_reference, reference);
+        hub->driver = self;
+    }
+    return 0;
+}
+
+/* Whether the driver goes on without a turn of the hub's. */
+static bool
+driver_does_not_wait(const struct hub *hub)
+{
+    if (hub->thread->current == hub->driver)
+        return true;
+    PyObject *object = referent(hub->driver_reference);
+    const struct fiber *driver = object != NULL ? ((GreenletObject *)object)->fiber : NULL;
+    return driver != NULL && driver->state == STARTED && driver->wait.state == NOT_WAITING;
+}
+
 void
 hub_remind_driver(struct hub *hub)
 {
-    if (hub->thread->current != hub->driver || hub->poller.reminded)
+    if (hub->poller.reminded || !driver_does_not_wait(hub))
         return;
     hub->poller.reminded = true;
     wake_up(hub);

@@ -23,6 +23,14 @@ data_descriptor(PyObject *self, PyObject *name)
     return found != NULL && Py_TYPE(found)->tp_descr_set != NULL ? found : NULL;
 }
 
+/* What a weak reference refers to, borrowed; NULL, without an exception, when that is gone. */
+static inline PyObject *
+referent(PyObject *reference)
+{
+    PyObject *object = ((PyWeakReference *)reference)->wr_object;
+    return object != Py_None ? object : NULL;
+}
+
 /* Whether a weak reference is one to that object, which is alive. */
 static inline int
 refers_to(PyObject *reference, PyObject *object)
