@@ -157,7 +157,7 @@ def groups_and_pools() -> None:
 def a_pool_of_threads() -> None:
     it = threadpool.ThreadPool(2)
     assert it.apply(abs, (-1,)) == 1 and it.map(abs, [-1, -2]) == [1, 2]
-    with contextlib.suppress(IndexError):
+    with reported(), contextlib.suppress(IndexError):
         it.spawn([].pop).get()
     it.join()
     it.kill()
