@@ -123,6 +123,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "_sqlite3.Cursor": lambda: connection().cursor(),
     "_sqlite3.Blob": blob,
     "_io.FileIO": reader,
+    "_io.TextIOWrapper": lambda: _io.TextIOWrapper(_io.BufferedReader(reader())),
+    "_io.BufferedRWPair": lambda: _io.BufferedRWPair(reader(), writer()),
     "_io.FileIO.write": writer,
     "_io.BufferedReader": lambda: _io.BufferedReader(reader()),
     "_io.BufferedWriter": lambda: _io.BufferedWriter(writer()),

@@ -20,6 +20,7 @@
      thread, and a flush likewise.
    - An interrupt after a part was written waits for the next piece (file.c). */
 #include "file.h"
+#include "finalizing.h"
 
 #include "socket.h"
 
@@ -267,7 +268,7 @@ call_later(PyObject *self, const char *name, PyObject *args)
 static PyObject *
 writer_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return call_object(WRITER_CLOSE, self, NULL);
+    return close_result(point_hub(&buffered_points[WRITER_CLOSE]), self, call_object(WRITER_CLOSE, self, NULL));
 }
 
 static PyObject *

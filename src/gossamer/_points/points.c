@@ -9,6 +9,7 @@ static struct point *const tables[] = {
     deferred_points, sleep_points, lock_points, rlock_points, condition_points, socket_points, select_points,
     thread_points, pipe_points, process_points, semaphore_points, signal_points, ssl_points,
     resolve_points, pooled_points, sqlite_points, file_points, buffered_points, splice_points,
+    finalizing_points,
 };
 
 PyObject *

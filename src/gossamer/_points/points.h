@@ -54,7 +54,7 @@ struct point {
 extern struct point deferred_points[], sleep_points[], lock_points[], rlock_points[], condition_points[],
     socket_points[], select_points[], thread_points[], pipe_points[], process_points[], semaphore_points[],
     signal_points[], ssl_points[], resolve_points[], pooled_points[], sqlite_points[], file_points[], buffered_points[],
-    splice_points[];
+    splice_points[], finalizing_points[];
 
 /* The hub of the calling thread when the point is on and there is one; NULL: call the original. */
 static inline struct hub *
