@@ -255,7 +255,7 @@ tell_multiprocessing(struct hub *hub)
 static int
 make_known_to_threading(void)
 {
-    if (PY_VERSION_HEX < 0x030d0000)
+    if (!HAS_THREAD_HANDLES)
         return 0;
     PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
     bool is_another = current_identity() != PyThread_get_thread_ident();

@@ -141,15 +141,6 @@ is_occupied(const void *connection, const struct hub *hub)
     return false;
 }
 
-static void
-nap(void)
-{
-    struct timespec millisecond = {0, 1000000};
-    Py_BEGIN_ALLOW_THREADS
-    nanosleep(&millisecond, NULL);
-    Py_END_ALLOW_THREADS
-}
-
 /* Returns NULL with an exception set. */
 static struct call *
 enter(const struct point *point, PyObject *connection)
@@ -158,7 +149,7 @@ enter(const struct point *point, PyObject *connection)
     bool waited = false;
     for (; is_occupied(connection, hub); waited = true) {
         if (hub == NULL)
-            nap();
+            thread_nap();
         else if (parking_lot_park(hub, connection, INT64_MAX, waited) < 0) {
             parking_lot_unpark_slowly(connection);
             return NULL;
@@ -490,7 +481,7 @@ slots_exchange(PyObject *module)
     PyTypeObject *cursor = (PyTypeObject *)PyObject_GetAttrString(module, "Cursor");
     bool done = connection != NULL && cursor != NULL && next_exchange(cursor) == 0
                 && setter_exchange(connection, "isolation_level", 0, set_isolation_level) == 0
-                && (PY_VERSION_HEX < 0x030c0000 || setter_exchange(connection, "autocommit", 1, set_autocommit) == 0);
+                && (!HAS_AUTOCOMMIT || setter_exchange(connection, "autocommit", 1, set_autocommit) == 0);
     Py_XDECREF(connection);
     Py_XDECREF(cursor);
     return done;

@@ -38,25 +38,12 @@ static PyObject *point_start_new_thread(PyObject *self, PyObject *args);
 static PyObject *point_start_new(PyObject *self, PyObject *args);
 static PyObject *point_count(PyObject *self, PyObject *ignored);
 static PyObject *point_excepthook(PyObject *self, PyObject *details);
+static PyObject *point_set_name(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static void green_threads_switched(bool on);
-
-#define THREAD_POINT(method, ours, convention, sort, ...) \
-    {.module = "_thread", .name = method, .function = (PyCFunction)(void (*)(void))ours, .flags = convention, \
-     .kind = sort, __VA_ARGS__}
 
 #define QUEUE_POINT(method, ours, sort) \
     {.module = "_queue", .type = "SimpleQueue", .name = method, .function = (PyCFunction)(void (*)(void))ours, \
      .flags = METH_FASTCALL | METH_KEYWORDS, .kind = sort, .group = "queue"}
-
-#if PY_VERSION_HEX >= 0x030d0000
-static PyObject *point_start_joinable_thread(PyObject *self, PyObject *args, PyObject *kwargs);
-#endif
-#if PY_VERSION_HEX >= 0x030e0000
-static PyObject *point_set_name(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
-#endif
-
-/* What a version does not have is left out, not listed and skipped: its code does not exist there either. */
-#define NOT_HERE {.module = "_thread", .name = "", .since = 0xffff}
 
 struct point thread_points[] = {
     [GET_IDENT] = THREAD_POINT("get_ident", point_get_ident, METH_NOARGS, WAKER, .group = "lock"),
@@ -67,26 +54,9 @@ struct point thread_points[] = {
                                .off_at_first = true),
     [COUNT] = THREAD_POINT("_count", point_count, METH_NOARGS, WAKER, .group = "thread"),
     [EXCEPTHOOK] = THREAD_POINT("_excepthook", point_excepthook, METH_O, WAKER, .group = "thread"),
-#if PY_VERSION_HEX >= 0x030d0000
-    [START_JOINABLE_THREAD] = THREAD_POINT("start_joinable_thread", point_start_joinable_thread,
-                                           METH_VARARGS | METH_KEYWORDS, WAKER, .group = "green-threads",
-                                           .off_at_first = true, .probe = handle_probe),
-    [HANDLE_JOIN] = THREAD_POINT("join", point_handle_join, METH_FASTCALL, WAITER, .type = "_ThreadHandle",
-                                 .group = "thread", .probe = handle_probe),
-    [SHUTDOWN] = THREAD_POINT("_shutdown", point_shutdown, METH_NOARGS, WAITER, .group = "thread"),
-    [SET_SENTINEL] = NOT_HERE,
-#else
-    [START_JOINABLE_THREAD] = NOT_HERE,
-    [HANDLE_JOIN] = NOT_HERE,
-    [SHUTDOWN] = NOT_HERE,
-    [SET_SENTINEL] = THREAD_POINT("_set_sentinel", point_set_sentinel, METH_NOARGS, WAKER, .group = "thread",
-                                  .probe = sentinels_probe),
-#endif
-#if PY_VERSION_HEX >= 0x030e0000
-    [SET_NAME] = THREAD_POINT("set_name", point_set_name, METH_FASTCALL | METH_KEYWORDS, WAKER, .group = "thread"),
-#else
-    [SET_NAME] = NOT_HERE,
-#endif
+    JOINING_POINTS,
+    [SET_NAME] = THREAD_POINT("set_name", point_set_name, METH_FASTCALL | METH_KEYWORDS, WAKER, .group = "thread",
+                              .since = 0x030e),
     [QUEUE_GET] = QUEUE_POINT("get", point_queue_get, WAITER),
     [QUEUE_PUT] = QUEUE_POINT("put", point_queue_put, WAKER),
     [QUEUE_PUT_NOWAIT] = QUEUE_POINT("put_nowait", point_queue_put_nowait, WAKER),
@@ -104,6 +74,12 @@ static PyObject *
 identity_of(const GreenThreadObject *green)
 {
     return PyLong_FromUnsignedLong((unsigned long)(uintptr_t)green);
+}
+
+PyObject *
+started_identity(const struct started_thread *started)
+{
+    return identity_of(started->green);
 }
 
 struct started_thread *
@@ -228,13 +204,7 @@ started_end(struct started_thread *started)
     PyObject *pending = PyErr_GetRaisedException();
     started->ended = true;
     started_delist(started);
-#if PY_VERSION_HEX >= 0x030d0000
-    if (started->handle != NULL)
-        handle_set_done(started->handle);
-#else
-    if (started->sentinel != NULL)
-        sentinel_release(started->sentinel);
-#endif
+    joining_end(started);
     Py_CLEAR(started->handle);
     Py_CLEAR(started->sentinel);
     if (pending != NULL)
@@ -285,9 +255,7 @@ started_callable(struct started_thread *started)
     return callable;
 }
 
-/* A green thread that runs function(*args, **kwargs) when its turn comes. Returns its identity; NULL with an
-   exception set. */
-static PyObject *
+PyObject *
 start_green(struct hub *hub, PyObject *function, PyObject *args, PyObject *kwargs, PyObject *handle, bool daemon)
 {
     struct started_thread *started = calloc(1, sizeof *started);
@@ -312,10 +280,8 @@ start_green(struct hub *hub, PyObject *function, PyObject *args, PyObject *kwarg
         started->handle = Py_XNewRef(handle);
         identity = identity_of(green);
     }
-#if PY_VERSION_HEX >= 0x030d0000
-    if (identity != NULL && handle != NULL && handle_adopt(handle, identity) < 0)
+    if (identity != NULL && joining_begin(started, identity) < 0)
         Py_CLEAR(identity);
-#endif
     if (identity != NULL && green_thread_start(green) < 0)
         Py_CLEAR(identity);
     Py_DECREF(green);
@@ -324,8 +290,7 @@ start_green(struct hub *hub, PyObject *function, PyObject *args, PyObject *kwarg
 
 /* ---- starting ---- */
 
-/* The hub that is to run a thread started here; NULL, with no exception set: the original starts it. */
-static struct hub *
+struct hub *
 hub_to_start_in(const struct point *point)
 {
     if (!point->on || interpreter_is_finalizing())
@@ -375,40 +340,6 @@ point_start_new(PyObject *Py_UNUSED(self), PyObject *args)
     return start_new(&thread_points[START_NEW], args);
 }
 
-#if PY_VERSION_HEX >= 0x030d0000
-static PyObject *
-start_joinable(struct hub *hub, PyObject *function, PyObject *given, int daemon)
-{
-    if (PySys_Audit("_thread.start_joinable_thread", "OiO", function, daemon, given) < 0)
-        return NULL;
-    PyObject *handle = given != Py_None ? Py_NewRef(given) : handle_new();
-    if (handle == NULL)
-        return NULL;
-    PyObject *identity = start_green(hub, function, core.empty_tuple, NULL, handle, daemon);
-    Py_XDECREF(identity);
-    if (identity == NULL)
-        Py_CLEAR(handle);
-    return handle;
-}
-
-static PyObject *
-point_start_joinable_thread(PyObject *Py_UNUSED(self), PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"function", "handle", "daemon", NULL};
-    const struct point *point = &thread_points[START_JOINABLE_THREAD];
-    PyObject *function, *handle = Py_None;
-    int daemon = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|Op:start_joinable_thread", names, &function, &handle, &daemon))
-        return NULL;
-    bool fits = PyCallable_Check(function) && (handle == Py_None || handle_check(handle));
-    int taken = fits && handle != Py_None ? handle_is_started(handle) : 0;
-    if (taken < 0)
-        return NULL;
-    struct hub *hub = fits && !taken ? hub_to_start_in(point) : NULL;
-    return hub != NULL ? start_joinable(hub, function, handle, daemon) : point_original_call(point, args, kwargs);
-}
-#endif
-
 /* ---- the small ones ---- */
 
 Py_ssize_t
@@ -443,7 +374,7 @@ point_excepthook(PyObject *self, PyObject *details)
     return point_original_o(point, self, details);
 }
 
-#if PY_VERSION_HEX >= 0x030e0000
+/* From 3.14 on. */
 static PyObject *
 point_set_name(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
@@ -453,7 +384,6 @@ point_set_name(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject
         Py_RETURN_NONE;
     return point_original(point, self, args, count, names);
 }
-#endif
 
 /* ---- fork and exit ---- */
 
@@ -507,16 +437,7 @@ after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
     struct started_thread *current = started_current();
     own_states_after_fork();
-#if PY_VERSION_HEX >= 0x030d0000
-    watchers_after_fork();
-    /* the interpreter has marked all handles but the OS thread's as done */
-    PyObject *identity = current != NULL && current->handle != NULL ? identity_of(current->green) : NULL;
-    if (identity != NULL && handle_adopt(current->handle, identity) < 0)
-        PyErr_WriteUnraisable(current->handle);
-    Py_XDECREF(identity);
-    if (current != NULL)
-        thread_handles_after_fork();
-#endif
+    joining_after_fork(current);
     others_after_fork(current);
     Py_RETURN_NONE;
 }

@@ -14,7 +14,7 @@
      but that of the OS thread, which is whose green threads live on: if one of these has forked, it is done as well. */
 #include "threads.h"
 
-#if PY_VERSION_HEX >= 0x030d0000
+#if HAS_THREAD_HANDLES
 
 #include <pythread.h>
 #include <stdlib.h>
@@ -43,19 +43,20 @@ thread_module_call(const char *name, PyObject *argument)
     return result;
 }
 
-PyObject *
+static PyObject *
 handle_new(void)
 {
     return thread_module_call("_ThreadHandle", NULL);
 }
 
-bool
+static bool
 handle_check(PyObject *object)
 {
     return Py_IS_TYPE(object, PyDescr_TYPE(thread_points[HANDLE_JOIN].original));
 }
 
-int
+/* Whether it belongs to a thread already. Returns -1 with an exception set. */
+static int
 handle_is_started(PyObject *handle)
 {
     PyObject *identity = attribute_named(handle, "ident");
@@ -64,7 +65,8 @@ handle_is_started(PyObject *handle)
     return result;
 }
 
-int
+/* Makes it the handle of a running thread with that identity. Returns -1 with an exception set. */
+static int
 handle_adopt(PyObject *handle, PyObject *identity)
 {
     PyObject *other = thread_module_call("_make_thread_handle", identity);
@@ -75,7 +77,7 @@ handle_adopt(PyObject *handle, PyObject *identity)
     return 0;
 }
 
-void
+static void
 handle_set_done(PyObject *handle)
 {
     PyObject *result = call_named(handle, "_set_done");
@@ -191,7 +193,7 @@ watch(struct hub *hub, PyObject *function, PyObject *argument, int64_t deadline)
     return outcome;
 }
 
-void
+static void
 watchers_after_fork(void)
 {
     while (watchers != NULL)
@@ -199,13 +201,13 @@ watchers_after_fork(void)
 }
 
 /* Marks the handles of the OS thread as done: a green thread has forked, which is the only one alive for threading. */
-void
+static void
 thread_handles_after_fork(void)
 {
     PyObject *dangling = threading_attribute("_dangling");
     PyObject *threads = dangling != NULL ? PySequence_List(dangling) : NULL;
     for (Py_ssize_t i = 0; threads != NULL && i < PyList_GET_SIZE(threads); i++) {
-        PyObject *handle = PyObject_GetAttrString(PyList_GET_ITEM(threads, i), "_handle");
+        PyObject *handle = attribute_named(PyList_GET_ITEM(threads, i), "_handle");
         if (handle != NULL && handle_check(handle) && handle_has_number(handle, PyThread_get_thread_ident()))
             handle_set_done(handle);
         Py_XDECREF(handle);
@@ -214,6 +216,66 @@ thread_handles_after_fork(void)
     Py_XDECREF(threads);
     Py_XDECREF(dangling);
     PyErr_Clear();
+}
+
+/* ---- the handles of green threads ---- */
+
+static PyObject *
+start_joinable(struct hub *hub, PyObject *function, PyObject *given, int daemon)
+{
+    if (PySys_Audit("_thread.start_joinable_thread", "OiO", function, daemon, given) < 0)
+        return NULL;
+    PyObject *handle = given != Py_None ? Py_NewRef(given) : handle_new();
+    if (handle == NULL)
+        return NULL;
+    PyObject *identity = start_green(hub, function, core.empty_tuple, NULL, handle, daemon);
+    Py_XDECREF(identity);
+    if (identity == NULL)
+        Py_CLEAR(handle);
+    return handle;
+}
+
+PyObject *
+point_start_joinable_thread(PyObject *Py_UNUSED(self), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"function", "handle", "daemon", NULL};
+    const struct point *point = &thread_points[START_JOINABLE_THREAD];
+    PyObject *function, *handle = Py_None;
+    int daemon = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|Op:start_joinable_thread", names, &function, &handle, &daemon))
+        return NULL;
+    bool fits = PyCallable_Check(function) && (handle == Py_None || handle_check(handle));
+    int taken = fits && handle != Py_None ? handle_is_started(handle) : 0;
+    if (taken < 0)
+        return NULL;
+    struct hub *hub = fits && !taken ? hub_to_start_in(point) : NULL;
+    return hub != NULL ? start_joinable(hub, function, handle, daemon) : point_original_call(point, args, kwargs);
+}
+
+int
+joining_begin(const struct started_thread *started, PyObject *identity)
+{
+    return started->handle != NULL ? handle_adopt(started->handle, identity) : 0;
+}
+
+void
+joining_end(const struct started_thread *started)
+{
+    if (started->handle != NULL)
+        handle_set_done(started->handle);
+}
+
+/* The interpreter has marked all handles but the OS thread's as done. */
+void
+joining_after_fork(const struct started_thread *current)
+{
+    watchers_after_fork();
+    PyObject *identity = current != NULL && current->handle != NULL ? started_identity(current) : NULL;
+    if (identity != NULL && handle_adopt(current->handle, identity) < 0)
+        PyErr_WriteUnraisable(current->handle);
+    Py_XDECREF(identity);
+    if (current != NULL)
+        thread_handles_after_fork();
 }
 
 /* ---- joining ---- */

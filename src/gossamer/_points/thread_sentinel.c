@@ -12,7 +12,7 @@
    - A green thread's sentinel is released when the green thread ends; its OS thread's on_delete stays alone. */
 #include "threads.h"
 
-#if PY_VERSION_HEX < 0x030d0000
+#if !HAS_THREAD_HANDLES
 
 #include "locks.h"
 
@@ -74,7 +74,7 @@ sentinels_probe(void)
     return true;
 }
 
-void
+static void
 sentinel_release(PyObject *lock)
 {
     if (!lock_is_locked(lock))
@@ -83,6 +83,24 @@ sentinel_release(PyObject *lock)
     if (result == NULL)
         PyErr_WriteUnraisable(lock);
     Py_XDECREF(result);
+}
+
+int
+joining_begin(const struct started_thread *Py_UNUSED(started), PyObject *Py_UNUSED(identity))
+{
+    return 0;                            /* the thread itself asks for its sentinel */
+}
+
+void
+joining_end(const struct started_thread *started)
+{
+    if (started->sentinel != NULL)
+        sentinel_release(started->sentinel);
+}
+
+void
+joining_after_fork(const struct started_thread *Py_UNUSED(current))
+{
 }
 
 static PyObject *

@@ -32,31 +32,61 @@ point_original_call(const struct point *point, PyObject *args, PyObject *kwargs)
     return PyObject_Call(point->original, args, kwargs);
 }
 
+/* ---- thread.c ---- */
+
 /* NULL without an exception when threading is not imported, or has no such name. */
 PyObject *threading_attribute(const char *name);
 
-#if PY_VERSION_HEX >= 0x030d0000
-/* ---- thread_handle.c ---- */
+/* An entry of the table. What a version does not have is left out of it, not listed and skipped: its code does not
+   exist there either. */
+#define THREAD_POINT(method, ours, convention, sort, ...) \
+    {.module = "_thread", .name = method, .function = (PyCFunction)(void (*)(void))ours, .flags = convention, \
+     .kind = sort, __VA_ARGS__}
+#define NOT_HERE {.module = "_thread", .name = "", .since = 0xffff}
+
+/* A green thread that runs function(*args, **kwargs) when its turn comes. Returns its identity; NULL with an
+   exception set. */
+PyObject *start_green(struct hub *hub, PyObject *function, PyObject *args, PyObject *kwargs, PyObject *handle,
+                      bool daemon);
+
+/* The hub that is to run a thread started here; NULL, with no exception set: the original starts it. */
+struct hub *hub_to_start_in(const struct point *point);
+
+PyObject *started_identity(const struct started_thread *started);
+
+/* ---- joining: thread_handle.c, or thread_sentinel.c up to 3.12 ---- */
+
+/* One that is about to run becomes what its handle, if it has one, stands for. Returns -1 with an exception set. */
+int joining_begin(const struct started_thread *started, PyObject *identity);
+
+/* Lets those go on who wait for its end. */
+void joining_end(const struct started_thread *started);
+
+/* In a forked child: `current`, or NULL, is the only one that the interpreter leaves alive. */
+void joining_after_fork(const struct started_thread *current);
+
+#if HAS_THREAD_HANDLES
 bool handle_probe(void);
-bool handle_check(PyObject *object);
-
-/* Whether it belongs to a thread already. Returns -1 with an exception set. */
-int handle_is_started(PyObject *handle);
-PyObject *handle_new(void);
-
-/* Makes it the handle of a running thread with that identity. Returns -1 with an exception set. */
-int handle_adopt(PyObject *handle, PyObject *identity);
-void handle_set_done(PyObject *handle);
-
+PyObject *point_start_joinable_thread(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *point_handle_join(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *point_shutdown(PyObject *self, PyObject *ignored);
-void watchers_after_fork(void);
-void thread_handles_after_fork(void);
+
+#  define JOINING_POINTS \
+    [START_JOINABLE_THREAD] = THREAD_POINT("start_joinable_thread", point_start_joinable_thread, \
+                                           METH_VARARGS | METH_KEYWORDS, WAKER, .group = "green-threads", \
+                                           .off_at_first = true, .probe = handle_probe), \
+    [HANDLE_JOIN] = THREAD_POINT("join", point_handle_join, METH_FASTCALL, WAITER, .type = "_ThreadHandle", \
+                                 .group = "thread", .probe = handle_probe), \
+    [SHUTDOWN] = THREAD_POINT("_shutdown", point_shutdown, METH_NOARGS, WAITER, .group = "thread"), \
+    [SET_SENTINEL] = NOT_HERE
 #else
-/* ---- thread_sentinel.c ---- */
 bool sentinels_probe(void);
-void sentinel_release(PyObject *lock);
 PyObject *point_set_sentinel(PyObject *self, PyObject *ignored);
+
+#  define JOINING_POINTS \
+    [START_JOINABLE_THREAD] = NOT_HERE, [HANDLE_JOIN] = NOT_HERE, [SHUTDOWN] = NOT_HERE, \
+    [SET_SENTINEL] = THREAD_POINT("_set_sentinel", point_set_sentinel, METH_NOARGS, WAKER, .group = "thread", \
+                                  .probe = sentinels_probe)
 #endif
 
 /* ---- thread_queue.c ---- */

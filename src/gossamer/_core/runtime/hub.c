@@ -29,8 +29,8 @@ home_new(struct thread *thread)
     return home;
 }
 
-static void
-nap(void)
+void
+thread_nap(void)
 {
     struct timespec millisecond = {0, 1000000};
     Py_BEGIN_ALLOW_THREADS
@@ -45,7 +45,7 @@ first_hub(void)
 {
     unsigned long self = PyThread_get_thread_ident();
     while (core.first_hub_maker != 0 && core.first_hub_maker != self)
-        nap();
+        thread_nap();
     if (core.first_hub_hook == NULL || core.first_hub_maker == self)
         return 0;
     core.first_hub_maker = self;

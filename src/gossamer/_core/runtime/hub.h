@@ -119,6 +119,9 @@ hub_get(void)
     return likely(thread->hub != NULL) ? thread->hub : hub_make(thread);
 }
 
+/* A millisecond for the other threads, for one without a hub that nobody will wake. */
+void thread_nap(void);
+
 /* Destructors that run meanwhile find no hub, and cannot make one. */
 void hub_free(struct thread *thread);
 

@@ -47,7 +47,7 @@ loop_exchange(struct thread *thread, GreenThreadObject *to)
 static void
 local_state_number(LocalState *state)
 {
-#if PY_VERSION_HEX < 0x030d0000
+#if LOCALS_GO_BY_NUMBER
     if (state->id == 0)
         state->id = ++core.own_states | (uint64_t)1 << 62;
 #else

@@ -41,6 +41,12 @@
 #define METHOD_CACHE_WANTS_DICT (PY_VERSION_HEX < 0x030c0000)
 /* What says whether a lock's acquire() blocks is an int up to 3.11, then anything: its truth counts. */
 #define BLOCKING_IS_AN_INT (PY_VERSION_HEX < 0x030c0000)
+/* threading joins threads by _thread._ThreadHandle; up to 3.12 by a lock, their sentinel. */
+#define HAS_THREAD_HANDLES (PY_VERSION_HEX >= 0x030d0000)
+/* A thread state's locals go by its number up to 3.12. */
+#define LOCALS_GO_BY_NUMBER (PY_VERSION_HEX < 0x030d0000)
+/* Connections of sqlite3 have the attribute autocommit. */
+#define HAS_AUTOCOMMIT (PY_VERSION_HEX >= 0x030c0000)
 #define HAS_STACK_LIMITS (PY_VERSION_HEX >= 0x030e0000)
 /* From 3.15 on times may be whatever has __float__, such as a Decimal. */
 #define TIMES_TAKE_ANY_FLOAT (PY_VERSION_HEX >= 0x030f0000)
