@@ -7,6 +7,7 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wsign-compare"
+#undef _PyGC_FINALIZED               /* a macro of the public headers, a function of the internal ones */
 #include "internal/pycore_interp.h"
 #pragma GCC diagnostic pop
 
