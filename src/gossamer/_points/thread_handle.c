@@ -207,7 +207,7 @@ thread_handles_after_fork(void)
     PyObject *dangling = threading_attribute("_dangling");
     PyObject *threads = dangling != NULL ? PySequence_List(dangling) : NULL;
     for (Py_ssize_t i = 0; threads != NULL && i < PyList_GET_SIZE(threads); i++) {
-        PyObject *handle = attribute_named(PyList_GET_ITEM(threads, i), "_handle");
+        PyObject *handle = attribute_named(PyList_GET_ITEM(threads, i), THREAD_HANDLE_NAME);
         if (handle != NULL && handle_check(handle) && handle_has_number(handle, PyThread_get_thread_ident()))
             handle_set_done(handle);
         Py_XDECREF(handle);

@@ -43,6 +43,8 @@
 #define BLOCKING_IS_AN_INT (PY_VERSION_HEX < 0x030c0000)
 /* threading joins threads by _thread._ThreadHandle; up to 3.12 by a lock, their sentinel. */
 #define HAS_THREAD_HANDLES (PY_VERSION_HEX >= 0x030d0000)
+/* The attribute of a threading.Thread that is its handle. */
+#define THREAD_HANDLE_NAME (PY_VERSION_HEX < 0x030e0000 ? "_handle" : "_os_thread_handle")
 /* A thread state's locals go by its number up to 3.12. */
 #define LOCALS_GO_BY_NUMBER (PY_VERSION_HEX < 0x030d0000)
 /* Connections of sqlite3 have the attribute autocommit. */
