@@ -22,6 +22,7 @@
 #include "points.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
@@ -464,6 +465,53 @@ select_ask(const struct call *call)
     return answer;
 }
 
+/* 1 when what stands in a set has been closed, -1 with an exception set. */
+static int
+is_closed(PyObject *object)
+{
+    int descriptor = PyObject_AsFileDescriptor(object);
+    if (descriptor >= 0)
+        return fcntl(descriptor, F_GETFD) < 0 && errno == EBADF;
+    if (!PyErr_ExceptionMatches(PyExc_ValueError))
+        return -1;
+    PyErr_Clear();
+    return 1;
+}
+
+static PyObject *
+closed_of(PyObject *set)
+{
+    PyObject *closed = PyList_New(0);
+    for (Py_ssize_t i = 0; closed != NULL && i < PyTuple_GET_SIZE(set); i++) {
+        int found = is_closed(PyTuple_GET_ITEM(set, i));
+        if (found < 0 || (found > 0 && PyList_Append(closed, PyTuple_GET_ITEM(set, i)) < 0))
+            Py_CLEAR(closed);
+    }
+    return closed;
+}
+
+/* The original refuses what has been closed since the call began. The kernel, in a call of its own that lasts, says that
+   it is ready. */
+static PyObject *
+select_ask_again(const struct call *call)
+{
+    PyObject *answer = select_ask(call);
+    if (answer != NULL || !(PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_OSError)))
+        return answer;
+    PyObject *refusal = PyErr_GetRaisedException();
+    PyObject *closed[3] = {NULL};
+    bool all_known = (closed[0] = closed_of(call->sets[0])) != NULL && (closed[1] = closed_of(call->sets[1])) != NULL
+        && (closed[2] = closed_of(call->sets[2])) != NULL;
+    if (all_known && PyList_GET_SIZE(closed[0]) + PyList_GET_SIZE(closed[1]) + PyList_GET_SIZE(closed[2]) > 0)
+        answer = PyTuple_Pack(3, closed[0], closed[1], closed[2]);
+    else if (all_known)
+        PyErr_SetRaisedException(Py_NewRef(refusal));
+    for (int i = 0; i < 3; i++)
+        Py_XDECREF(closed[i]);
+    Py_DECREF(refusal);
+    return answer;
+}
+
 static bool
 select_is_empty(PyObject *answer)
 {
@@ -569,7 +617,7 @@ point_select(PyObject *module, PyObject *const *args, Py_ssize_t count)
     int64_t nanoseconds = time_to_wait(count > 3 ? args[3] : NULL, &select_timing);
     if (nanoseconds == 0)
         return point_original(point, module, args, count, NULL);
-    struct call call = {.ask = select_ask, .is_empty = select_is_empty, .open = select_open};
+    struct call call = {.ask = select_ask_again, .is_empty = select_is_empty, .open = select_open};
     PyObject *answer = select_take_sets(&call, args) == 0 ? select_wait(hub, &call, nanoseconds) : NULL;
     for (int i = 0; i < 3; i++)
         Py_XDECREF(call.sets[i]);
