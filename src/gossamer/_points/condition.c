@@ -350,7 +350,8 @@ static PyObject *
 point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     const struct point *point = &condition_points[EXIT];
-    bool ours = point_hub(point) != NULL && names == NULL && Py_IS_TYPE(self, condition_type);
+    bool fits = names == NULL && (!EXIT_TAKES_THREE || count == 3);
+    bool ours = point_hub(point) != NULL && fits && Py_IS_TYPE(self, condition_type);
     PyObject *lock = ours ? PyObject_GetAttr(self, str_lock) : NULL;
     if (lock == NULL || !lock_check(lock) || !lock_is_locked(lock)) {
         PyErr_Clear();

@@ -14,6 +14,8 @@
 #include <limits.h>
 
 static PyObject *point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+static PyObject *point_acquire_lock(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+static PyObject *point_enter(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_release(PyObject *self, PyObject *ignored);
 static PyObject *point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_reinit(PyObject *self, PyObject *ignored);
@@ -24,12 +26,12 @@ static bool lock_probe(void);
     {.module = "_thread", .type = "LockType", .name = method, .function = (PyCFunction)(void (*)(void))ours, \
      .flags = convention, .kind = sort, .group = "lock", .probe = lock_probe}
 
-enum { REINIT = 6 };
+enum { ACQUIRE, ACQUIRE_LOCK, ENTER, EXIT = 5, REINIT };
 
 struct point lock_points[] = {
     LOCK_POINT("acquire", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
-    LOCK_POINT("acquire_lock", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
-    LOCK_POINT("__enter__", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
+    LOCK_POINT("acquire_lock", point_acquire_lock, METH_FASTCALL | METH_KEYWORDS, WAITER),
+    LOCK_POINT("__enter__", point_enter, METH_FASTCALL | METH_KEYWORDS, WAITER),
     LOCK_POINT("release", point_release, METH_NOARGS, WAKER),
     LOCK_POINT("release_lock", point_release, METH_NOARGS, WAKER),
     LOCK_POINT("__exit__", point_exit, METH_FASTCALL, WAKER),
@@ -147,18 +149,39 @@ lock_acquire_green(struct hub *hub, PyObject *lock, int64_t deadline)
     return 1;
 }
 
-static PyObject *
-point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+/* What is not the original's to judge is the same for each of them; what it refuses, it refuses by their own names. */
+static inline PyObject *
+acquire(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    struct hub *hub = point_hub(&lock_points[0]);
+    struct hub *hub = point_hub(point);
     bool blocking;
     int64_t deadline;
     if (hub == NULL || !acquire_arguments(args, count, names, &blocking, &deadline))
-        return point_original(&lock_points[0], self, args, count, names);
+        return point_original(point, self, args, count, names);
     int taken = blocking ? lock_acquire_green(hub, self, deadline) : lock_try(self);
     if (!blocking && !taken && hub_give_way(hub) < 0)
         return NULL;
     return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+static PyObject *
+point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return acquire(&lock_points[ACQUIRE], self, args, count, names);
+}
+
+static PyObject *
+point_acquire_lock(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return acquire(&lock_points[ACQUIRE_LOCK], self, args, count, names);
+}
+
+static PyObject *
+point_enter(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (EXIT_TAKES_THREE && unlikely(count != 0 || names != NULL))
+        return point_original(&lock_points[ENTER], self, args, count, names);
+    return acquire(&lock_points[ENTER], self, args, count, names);
 }
 
 void
@@ -183,8 +206,10 @@ point_release(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-point_exit(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
+    if (EXIT_TAKES_THREE && unlikely(count != 3))
+        return point_original(&lock_points[EXIT], self, args, count, NULL);
     return point_release(self, NULL);
 }
 

@@ -8,6 +8,7 @@
 #include "locks.h"
 
 static PyObject *point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+static PyObject *point_enter(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_release(PyObject *self, PyObject *ignored);
 static PyObject *point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count);
 static PyObject *point_release_save(PyObject *self, PyObject *ignored);
@@ -26,7 +27,7 @@ enum { ACQUIRE, ENTER, RELEASE, EXIT, RELEASE_SAVE, ACQUIRE_RESTORE, IS_OWNED, R
 
 struct point rlock_points[] = {
     [ACQUIRE] = RLOCK_POINT("acquire", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
-    [ENTER] = RLOCK_POINT("__enter__", point_acquire, METH_FASTCALL | METH_KEYWORDS, WAITER),
+    [ENTER] = RLOCK_POINT("__enter__", point_enter, METH_FASTCALL | METH_KEYWORDS, WAITER),
     [RELEASE] = RLOCK_POINT("release", point_release, METH_NOARGS, WAKER),
     [EXIT] = RLOCK_POINT("__exit__", point_exit, METH_FASTCALL, WAKER),
     [RELEASE_SAVE] = RLOCK_POINT("_release_save", point_release_save, METH_NOARGS, WAKER),
@@ -125,14 +126,15 @@ rlock_acquire_again(struct hub *hub, PyObject *rlock, unsigned long times)
     return taken;
 }
 
-static PyObject *
-point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+/* What is not the original's to judge is the same for each of them; what it refuses, it refuses by their own names. */
+static inline PyObject *
+acquire(const struct point *point, PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    struct hub *hub = point_hub(&rlock_points[ACQUIRE]);
+    struct hub *hub = point_hub(point);
     bool blocking;
     int64_t deadline;
     if (hub == NULL || !acquire_arguments(args, count, names, &blocking, &deadline))
-        return point_original(&rlock_points[ACQUIRE], self, args, count, names);
+        return point_original(point, self, args, count, names);
     if (rlock_is_mine(self)) {
         rlock_set(self, rlock_owner(self), rlock_count(self) + 1);
         Py_RETURN_TRUE;
@@ -141,6 +143,20 @@ point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject 
     if (!blocking && !taken && hub_give_way(hub) < 0)
         return NULL;
     return taken < 0 ? NULL : PyBool_FromLong(taken);
+}
+
+static PyObject *
+point_acquire(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return acquire(&rlock_points[ACQUIRE], self, args, count, names);
+}
+
+static PyObject *
+point_enter(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (EXIT_TAKES_THREE && unlikely(count != 0 || names != NULL))
+        return point_original(&rlock_points[ENTER], self, args, count, names);
+    return acquire(&rlock_points[ENTER], self, args, count, names);
 }
 
 static PyObject *
@@ -164,8 +180,10 @@ point_release(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-point_exit(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count))
+point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
+    if (EXIT_TAKES_THREE && unlikely(count != 3))
+        return point_original(&rlock_points[EXIT], self, args, count, NULL);
     return point_release(self, NULL);
 }
 

@@ -64,7 +64,7 @@ struct timing {
 };
 
 static const struct timing select_timing = {1000000000, INT64_MAX, INT64_MIN};
-static const struct timing poll_timing = {1000000, INT_MAX * (int64_t)1000000, -1};
+static const struct timing poll_timing = {1000000, POLL_WAITS_LONG ? INT64_MAX : INT_MAX * (int64_t)1000000, -1};
 /* rounded up to milliseconds, a fraction of one below 0 is 0 */
 static const struct timing epoll_timing = {1000000000, INT_MAX * (int64_t)1000000, -1000000};
 

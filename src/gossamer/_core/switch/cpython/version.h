@@ -41,6 +41,8 @@
 #define METHOD_CACHE_WANTS_DICT (PY_VERSION_HEX < 0x030c0000)
 /* What says whether a lock's acquire() blocks is an int up to 3.11, then anything: its truth counts. */
 #define BLOCKING_IS_AN_INT (PY_VERSION_HEX < 0x030c0000)
+/* A lock's __exit__() takes any arguments up to 3.14, then exactly three, and its __enter__() none. */
+#define EXIT_TAKES_THREE (PY_VERSION_HEX >= 0x030f0000)
 /* threading joins threads by _thread._ThreadHandle; up to 3.12 by a lock, their sentinel. */
 #define HAS_THREAD_HANDLES (PY_VERSION_HEX >= 0x030d0000)
 /* The attribute of a threading.Thread that is its handle. */
@@ -49,6 +51,8 @@
 #define LOCALS_GO_BY_NUMBER (PY_VERSION_HEX < 0x030d0000)
 /* Connections of sqlite3 have the attribute autocommit. */
 #define HAS_AUTOCOMMIT (PY_VERSION_HEX >= 0x030c0000)
+/* poll() refuses more milliseconds than an int has, up to 3.14. */
+#define POLL_WAITS_LONG (PY_VERSION_HEX >= 0x030f0000)
 #define HAS_STACK_LIMITS (PY_VERSION_HEX >= 0x030e0000)
 /* From 3.15 on times may be whatever has __float__, such as a Decimal. */
 #define TIMES_TAKE_ANY_FLOAT (PY_VERSION_HEX >= 0x030f0000)
