@@ -95,11 +95,14 @@ def exhaust(least=256):
     resource.setrlimit(resource.RLIMIT_AS, (pages * 4096, resource.RLIM_INFINITY))
     size = 1 << 20
     while size >= least:
-        block = libc.malloc(size)
-        if block:
-            taken.append(block)
-        else:
-            size //= 2
+        try:
+            block = libc.malloc(size)
+            if block:
+                taken.append(block)
+                continue
+        except MemoryError:
+            pass                     # nor is there any for what Python needs for the call
+        size //= 2
     return taken
 
 def release(taken):
