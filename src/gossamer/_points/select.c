@@ -12,19 +12,15 @@
      private instance is made anew, edge-triggered, so that a state that lasts wakes once only.
    - Where there can be no private instance (no descriptors left, epolls nested too deep), the wait is a
      series of naps.
-   - Timeouts of Python's own kinds are judged here as the original judges them; what it refuses, it gets to see.
-     Nanoseconds are rounded away from zero, and poll() and epoll.poll() count milliseconds in an int.
    - A poll object refuses a second poll() while the first waits. Its own mark of that is used.
    - Closing an epoll object ends the waits on it in every thread: its descriptor would never be ready again.
    - Who asks again and again, and always finds something ready or does not want to wait, would keep the other green
      threads from running. As threads do to each other at the switch interval, it lets them run every
      POLL_NANOSECONDS; before asking, so that no answer can get lost. */
-#include "points.h"
+#include "select_timeouts.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <math.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -53,67 +49,6 @@ struct point select_points[] = {
 };
 
 #define NAP_NANOSECONDS 5000000
-
-/* ---- time ---- */
-
-/* How a function reads its timeout, in nanoseconds. */
-struct timing {
-    int64_t unit;                    /* of its numbers */
-    int64_t longest;                 /* further than that from 0 is refused */
-    int64_t endless;                 /* up to here: no timeout */
-};
-
-static const struct timing select_timing = {1000000000, INT64_MAX, INT64_MIN};
-static const struct timing poll_timing = {1000000, POLL_WAITS_LONG ? INT64_MAX : INT_MAX * (int64_t)1000000, -1};
-/* rounded up to milliseconds, a fraction of one below 0 is 0 */
-static const struct timing epoll_timing = {1000000000, INT_MAX * (int64_t)1000000, -1000000};
-
-static bool
-float_to_nanoseconds(double value, int64_t unit, int64_t *nanoseconds)
-{
-    value *= (double)unit;
-    value = value >= 0 ? ceil(value) : floor(value);
-    if (!(value >= -0x1p63 && value < 0x1p63))
-        return false;
-    *nanoseconds = (int64_t)value;
-    return true;
-}
-
-static bool
-int_to_nanoseconds(PyObject *value, int64_t unit, int64_t *nanoseconds)
-{
-    int overflow;
-    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
-    return overflow == 0 && !__builtin_mul_overflow(number, unit, nanoseconds);
-}
-
-/* For how many nanoseconds a call may wait, INT64_MAX for ever. 0: the original is called as it is, since
-   it does not wait or has to refuse the timeout. */
-static int64_t
-time_to_wait(PyObject *timeout, const struct timing *timing)
-{
-    if (timeout == NULL || timeout == Py_None)
-        return INT64_MAX;
-    PyObject *number = number_from(timeout);
-    if (number == NULL)
-        return 0;
-    int64_t nanoseconds;
-    bool known = PyFloat_Check(number) ? float_to_nanoseconds(PyFloat_AS_DOUBLE(number), timing->unit, &nanoseconds)
-                                       : int_to_nanoseconds(number, timing->unit, &nanoseconds);
-    Py_DECREF(number);
-    if (!known || nanoseconds > timing->longest || nanoseconds < -timing->longest)
-        return 0;
-    if (nanoseconds <= timing->endless)
-        return INT64_MAX;
-    return nanoseconds > 0 ? nanoseconds : 0;
-}
-
-static int64_t
-deadline_in(int64_t nanoseconds)
-{
-    int64_t deadline;
-    return __builtin_add_overflow(clock_now(), nanoseconds, &deadline) ? INT64_MAX : deadline;
-}
 
 /* ---- epoll objects ---- */
 
