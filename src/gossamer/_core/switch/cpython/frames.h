@@ -102,6 +102,8 @@ frame_traverse(InterpreterFrame *frame, PyObject *const *call_end, visitproc vis
     if ((frame->f_funcobj.bits & 3) == 0)
         Py_VISIT((PyObject *)frame->f_funcobj.bits);
     PyCodeObject *code = (PyCodeObject *)(frame->f_executable.bits & ~(uintptr_t)3);
+    if (code == NULL)
+        return 0;                    /* 3.15's base frame of the first thread, emptied in a child of another */
     _PyStackRef *end = frame->localsplus + code->co_nlocalsplus;
     if (frame->stackpointer > end)
         end = frame->stackpointer;
