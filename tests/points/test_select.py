@@ -369,25 +369,6 @@ def test_a_socket_closed_meanwhile_is_told_as_the_original_would() -> None:
     right.close()
 
 
-def test_what_is_closed_while_select_waits_is_ready_as_the_kernel_has_it() -> None:
-    left, right = socket.socketpair()
-    other, sender = socket.socketpair()
-    number = os.dup(left.fileno())
-    alone = parked(select.select, [left], [], [])
-    among_others = parked(select.select, [other, left], [], [left])
-    by_number = parked(select.select, [other, number], [], [])
-    left.close()
-    os.close(number)
-    sender.send(b"x")
-    assert ended(alone, among_others, by_number) == [
-        ([left], [], []),
-        ([left], [], [left]),
-        ([number], [], []),
-    ]
-    for end in (right, other, sender):
-        end.close()
-
-
 def test_two_thousand_descriptors(pair: Pair) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 4200:

@@ -1,4 +1,7 @@
-"""What select(), poll() and epoll.poll() refuse, they refuse to green threads in the original's words and order."""
+"""What select(), poll() and epoll.poll() refuse, they refuse to green threads in the original's words and order.
+
+What is closed while select() waits is none of that: it is ready.
+"""
 
 import os
 import select
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 from gossamer import _core
+from tests.support.runtime import ended, parked
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -202,3 +206,22 @@ def test_points_look_like_the_originals() -> None:
         assert point.__doc__ == original.__doc__
         assert point.__text_signature__ == original.__text_signature__
         assert type(point) is type(original)
+
+
+def test_what_is_closed_while_select_waits_is_ready_as_the_kernel_has_it() -> None:
+    left, right = socket.socketpair()
+    other, sender = socket.socketpair()
+    number = os.dup(left.fileno())
+    alone = parked(select.select, [left], [], [])
+    among_others = parked(select.select, [other, left], [], [left])
+    by_number = parked(select.select, [other, number], [], [])
+    left.close()
+    os.close(number)
+    sender.send(b"x")
+    assert ended(alone, among_others, by_number) == [
+        ([left], [], []),
+        ([left], [], [left]),
+        ([number], [], []),
+    ]
+    for end in (right, other, sender):
+        end.close()

@@ -1,7 +1,8 @@
 /* select.select(), poll objects and epoll objects; the selectors module, and asyncio with it, stand on these.
 
    Every wait is: ask the original with timeout 0, park until something may have changed, ask again, until
-   the user's time is over. So what is returned, and what is refused, is always the original's.
+   the user's time is over. So what is returned, and what is refused, is always the original's, with one exception:
+   what is closed while select() waits is ready, as in the kernel's own call, which had hold of it.
 
    - An epoll object is itself a descriptor that becomes readable: the hub watches it as any other.
    - select() and poll() get a private epoll instance for the time of the wait, which the hub watches; or, for
