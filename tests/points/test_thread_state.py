@@ -330,6 +330,72 @@ def test_a_fork_with_other_threads_on_green_stacks_goes_on() -> None:
     assert out == "0 mine\n"
 
 
+@pytest.mark.parametrize("forks_first", [False, True], ids=["of the first thread", "of another thread"])
+def test_a_child_has_ended_the_greenlets_of_threads_that_ran_green_threads(forks_first: bool) -> None:
+    # whoever runs there has locals of its own loaded, not those by which the interpreter tells of the end of a thread
+    out = output_of(
+        f"""
+        import _thread, gc, os, sys, warnings
+        warnings.simplefilter('ignore', DeprecationWarning)
+        crowd, tracebacks = [], []
+        def look():
+            gc.collect()
+            depths = [sum(1 for _ in walk(it)) for it in tracebacks]
+            print(len(crowd), all(it.dead for it in crowd), depths, flush=True)
+        def walk(frame):
+            while frame is not None:
+                yield frame
+                frame = frame.f_back
+        os.register_at_fork(after_in_child=look)
+        class Collects:
+            def __del__(self):
+                gc.collect()
+        import threading, time
+        from gossamer import _core
+        from gossamer.switching import getcurrent, greenlet
+        _core.get_hub()
+        _core.points_switch('green-threads', True)
+        nap = _core.original('time', None, 'sleep')
+        local = threading.local()
+        begun, status = _thread.allocate_lock(), []
+        begun.acquire()
+        def parked():
+            own = parked
+            tracebacks.append(sys._getframe())
+            getcurrent().parent.switch(own)
+        def busy():
+            local.collects = Collects()
+            for _ in range(20):
+                crowd.append(greenlet(parked))
+                crowd[-1].switch()
+            begun.release()
+            while not status:
+                nap(0.001)
+        def runs_green_threads():
+            _core.get_hub()
+            local.collects = Collects()
+            crowd.extend(_core.spawn(time.sleep, 100) for _ in range(20))
+            time.sleep(0)
+            _core.spawn(busy).join()
+        def forks():
+            with begun:
+                child = os.fork()
+            if child == 0:
+                gc.collect()
+                os._exit(0)
+            status.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        one, other = (forks, runs_green_threads) if {forks_first} else (runs_green_threads, forks)
+        _core.original('_thread', None, 'start_new_thread')(other, ())
+        one()
+        while not status:
+            nap(0.001)
+        print(*status, flush=True)
+        os._exit(0)
+        """
+    )
+    assert out == f"40 True {[1] * 20}\n0\n"
+
+
 def test_exit_says_nothing_of_parked_green_threads_that_asked_for_their_thread_object() -> None:
     ended = run_child(
         """

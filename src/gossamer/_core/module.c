@@ -127,7 +127,7 @@ refuse_elsewhere(void)
 static int
 core_exec(PyObject *module)
 {
-    if (refuse_elsewhere() < 0 || slot_pool_configure() < 0)
+    if (refuse_elsewhere() < 0 || slot_pool_configure() < 0 || threads_ready() < 0)
         return -1;
     if (strings_make() < 0 || exceptions_make(module) < 0 || greenlet_type_ready(module) < 0
         || runtime_ready(module) < 0 || points_ready(module) < 0)

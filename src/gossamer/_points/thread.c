@@ -436,7 +436,6 @@ static PyObject *
 after_fork_in_child(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
     struct started_thread *current = started_current();
-    own_states_after_fork();
     joining_after_fork(current);
     others_after_fork(current);
     Py_RETURN_NONE;

@@ -14,6 +14,7 @@ import pytest
 
 from gossamer import switching
 from gossamer.switching import GreenletExit, error, getcurrent, greenlet
+from tests.support.children import output_of
 from tests.support.greenlets import below_c, parked, to_parent
 from tests.support.runtime import in_thread
 from tests.support.scale import scaled
@@ -140,6 +141,41 @@ def test_one_that_refuses_to_die_is_counted_and_nobody_hangs() -> None:
     del it
     gc.collect()
     assert switching.counts()["leaked"] == before + 1
+
+
+def test_kept_frames_of_one_that_refused_to_die_lead_no_further_than_its_first() -> None:
+    out = output_of(
+        """
+import sys, threading
+from gossamer.switching import GreenletExit, getcurrent, greenlet
+kept = []
+
+def below():
+    kept.append(sys._getframe())
+    getcurrent().parent.switch()
+
+def stubborn():
+    while True:
+        try:
+            below()
+        except GreenletExit:
+            pass
+
+for _ in range(20):
+    threads = [threading.Thread(target=lambda: greenlet(stubborn).switch()) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+names = set()
+for frame in kept:
+    while frame is not None:
+        names.add(frame.f_code.co_name)
+        frame = frame.f_back
+print(sorted(names))
+"""
+    )
+    assert out == "['below', 'stubborn']\n"
 
 
 def test_an_ending_greenlet_is_the_current_one_and_has_its_context() -> None:

@@ -297,6 +297,9 @@ void own_states_move(bool locals_too);
 /* The reverse: each OS thread has its own state again, whoever runs in it. */
 void own_states_stay(void);
 
+/* The same for one that does not run any more. Only pointers move. */
+void own_states_return(struct thread *thread);
+
 /* At the end of a green thread, while it runs: drops what it has, so that destructors run there. */
 void own_state_end(GreenThreadObject *object);
 
@@ -305,9 +308,6 @@ void own_state_clear(GreenThreadObject *object);
 
 /* When the object is freed: no thread may go on taking it for the owner of what is loaded. */
 void own_state_forget(GreenThreadObject *object);
-
-/* In a forked child: ends what is left of the threads that are not there any more. */
-void own_states_after_fork(void);
 
 /* ---- green_thread.c ---- */
 /* A new one, not started: function(*args) with no context of its own maker's. `args` is a tuple. */

@@ -14,8 +14,8 @@
      place for it is part of the green thread.
    - The capsule that tells the end of a thread (switch/thread.c) lies in the OS thread's own dictionary.
      A thread ends on its main greenlet, where that is loaded. Where the interpreter takes down thread
-     states that stopped elsewhere, it is put back before (own_states_stay) or dropped by us
-     (own_states_after_fork). */
+     states that stopped elsewhere, it is put back before: at exit (own_states_stay), and in a forked child
+     (own_states_return). */
 #include "hub.h"
 #include "../switch/transfer.h"
 
@@ -157,26 +157,19 @@ own_state_forget(GreenThreadObject *object)
 }
 
 void
+own_states_return(struct thread *thread)
+{
+    if (thread->loop_owner != NULL)
+        loop_exchange(thread, NULL);
+    if (thread->local_owner != NULL)
+        local_exchange(thread, NULL);
+}
+
+void
 own_states_stay(void)
 {
     core.green_threads_own_locals = false;
     for (struct thread *thread = core.threads; thread != NULL; thread = thread->next)
         if (thread->local_owner != NULL)
             local_exchange(thread, NULL);
-}
-
-/* Their thread states are gone, and cleared what was loaded. Dropping the dictionary ends the thread. */
-void
-own_states_after_fork(void)
-{
-    for (struct thread *thread = core.threads, *next; thread != NULL; thread = next) {
-        next = thread->next;
-        if (thread == current_thread || thread->local_owner == NULL)
-            continue;
-        LocalState state = thread->local;
-        thread->local = (LocalState){0};
-        thread->local_owner = thread->loop_owner = NULL;
-        local_state_drop(state);
-        next = core.threads;
-    }
 }

@@ -214,7 +214,7 @@ Greenlet_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(fiber->struck);
     Py_VISIT(fiber->wait.interrupt);
     if (is_parked(fiber))
-        return parked_traverse(fiber, visit, arg);
+        return !fiber->thread->gone ? parked_traverse(fiber, visit, arg) : 0;
     if (fiber->state != STARTED)
         Py_VISIT(fiber->python.context);
     return 0;
@@ -321,6 +321,8 @@ fiber_abandon(struct fiber *fiber)
     struct thread *thread = fiber->thread;
     struct slot *slot = fiber->slot;
     bool stack_is_in_use = fiber == thread->current;  /* by a thread that hangs since the interpreter's exit */
+    if (!stack_is_in_use)
+        frames_leave_thread(python_state_frame(&fiber->python, slot->occupant != fiber), thread->tstate);
     if (slot->occupant != fiber)
         core.copied_out--;
     else if (!stack_is_in_use)
@@ -349,6 +351,10 @@ Greenlet_finalize(PyObject *self)
     struct fiber *fiber = ((GreenletObject *)self)->fiber;
     if (fiber == NULL || fiber->is_main || !is_parked(fiber))
         return;
+    if (fiber->thread->gone) {
+        fiber_abandon(fiber);        /* before the interpreter comes to its thread */
+        return;
+    }
     if (fiber->thread != current_thread) {
         fiber_doom(fiber);
         return;

@@ -109,6 +109,7 @@ struct thread {
     bool attention;                  /* a tracer is set or doomed greenlets wait: leave the fast path */
     bool thrown;                     /* the transfer under way is a throw (for the tracer) */
     bool exchange_failed;            /* no memory to copy the running stack out: the switch is undone */
+    bool gone;                       /* this is a forked child, and the thread is its parent's: thread.c */
     GreenletObject *origin;          /* NULL after a hand-off by the hub */
     GreenletObject *finished;        /* a green thread whose reference the next to arrive drops */
     GreenletObject *left;            /* by the last hand-off; not owned, for the tracer */
@@ -197,6 +198,9 @@ thread_get(void)
 struct thread *fiber_thread(const struct fiber *fiber);
 
 void thread_set_attention(struct thread *thread);
+
+/* At the first import: from now on a forked child knows which threads are gone. Returns -1 with an exception set. */
+int threads_ready(void);
 
 /* ---- fiber_memory.c ---- */
 /* NULL, without an exception, when there is no memory. */

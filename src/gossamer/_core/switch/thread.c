@@ -5,10 +5,15 @@
      GreenletExit, so that their `finally` blocks run;
    - in another thread, for threads that do not exist any more (in a forked child, or daemon threads at
      interpreter exit), and in the main thread when the interpreter is half gone: then nothing may run,
-     and what is parked is given up. */
+     and what is parked is given up.
+
+   In a forked child the other threads are `gone` before the interpreter does anything there. It takes down their thread
+   states one after another, and destructors and collections run meanwhile. So a thread that is gone shows nothing to
+   the collector, and has its own state back, whoever ran in it: the capsule is found where the interpreter looks. */
 #include "fiber.h"
 #include "../runtime/hub.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -136,6 +141,31 @@ thread_watch(struct thread *thread)
         PyCapsule_SetDestructor(capsule, capsule_destroyed);
     Py_DECREF(capsule);
     return result;
+}
+
+/* In a forked child, inside of fork(): nothing but pointers moves. */
+static void
+threads_leave_behind(void)
+{
+    for (struct thread *thread = core.threads; thread != NULL; thread = thread->next)
+        if (thread != current_thread) {
+            thread->gone = true;
+            own_states_return(thread);
+        }
+}
+
+int
+threads_ready(void)
+{
+    static bool ready;               /* there is no way to take it back */
+    int error = ready ? 0 : pthread_atfork(NULL, NULL, threads_leave_behind);
+    if (error != 0) {
+        errno = error;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    ready = true;
+    return 0;
 }
 
 /* Only AddressSanitizer asks where the OS thread's own stack lies. */

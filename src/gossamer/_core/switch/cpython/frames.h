@@ -74,6 +74,20 @@ frame_links_mend(const FrameLink *links, size_t count)
         links[i].frame->previous = links[i].previous;
 }
 
+/* From 3.15 on the outermost frame is one of the thread state's, and goes with that: kept frames must not lead there. */
+static inline void
+frames_leave_thread(InterpreterFrame *frame, PyThreadState *tstate)
+{
+#if HAS_BASE_FRAME
+    while (frame != NULL && frame->previous != tstate->base_frame)
+        frame = frame->previous;
+    if (frame != NULL)
+        frame->previous = NULL;
+#else
+    (void)frame, (void)tstate;
+#endif
+}
+
 #if !HAS_STACK_LIMITS
 /* Where the known part of a frame's evaluation stack ends: at `call_end`, the end of the arguments of the
    C call it is in, when those lie in this frame. */
@@ -102,8 +116,6 @@ frame_traverse(InterpreterFrame *frame, PyObject *const *call_end, visitproc vis
     if ((frame->f_funcobj.bits & 3) == 0)
         Py_VISIT((PyObject *)frame->f_funcobj.bits);
     PyCodeObject *code = (PyCodeObject *)(frame->f_executable.bits & ~(uintptr_t)3);
-    if (code == NULL)
-        return 0;                    /* 3.15's base frame of the first thread, emptied in a child of another */
     _PyStackRef *end = frame->localsplus + code->co_nlocalsplus;
     if (frame->stackpointer > end)
         end = frame->stackpointer;

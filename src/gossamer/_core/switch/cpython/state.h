@@ -163,7 +163,7 @@ python_state_start(PythonState *state, PyThreadState *tstate, _PyStackChunk *roo
     state->cframe_base.previous = &tstate->root_cframe;
     state->cframe = &state->cframe_base;
     state->trash_nesting = 0;
-#elif PY_VERSION_HEX >= 0x030f0000
+#elif HAS_BASE_FRAME
     state->frame = tstate->base_frame;
 #else
     state->frame = NULL;

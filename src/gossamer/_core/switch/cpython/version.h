@@ -37,6 +37,8 @@
 
 #define HAS_CFRAME (PY_VERSION_HEX < 0x030d0000)
 #define HAS_ENTRY_FRAMES_ON_STACK (PY_VERSION_HEX >= 0x030c0000)
+/* Each thread state has a frame below all others. */
+#define HAS_BASE_FRAME (PY_VERSION_HEX >= 0x030f0000)
 /* 3.11 remembers what a method call found only for objects without room for a __dict__, or with one. */
 #define METHOD_CACHE_WANTS_DICT (PY_VERSION_HEX < 0x030c0000)
 /* What says whether a lock's acquire() blocks is an int up to 3.11, then anything: its truth counts. */
