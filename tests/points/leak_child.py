@@ -19,7 +19,8 @@ from collections.abc import Callable
 import gossamer
 from gossamer._core import counts
 from tests.points.proof_child import Native, Proofs
-from tests.points.proof_families import FAMILIES, Family
+from tests.points.proof_families import FAMILIES
+from tests.points.proof_family import Family
 from tests.support.memory import leaks
 from tests.support.runtime import open_descriptors, turns
 

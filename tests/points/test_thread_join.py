@@ -12,14 +12,13 @@ import pytest
 from gossamer import _core
 from gossamer._core import spawn
 from tests.support.children import output_of
+from tests.support.green_threads import green_threads
 
 
 @pytest.fixture(autouse=True)
 def _green() -> Iterator[None]:
-    _core.get_hub()
-    _core.points_switch("green-threads", True)
-    yield
-    _core.points_switch("green-threads", False)
+    with green_threads():
+        yield
 
 
 def native_thread(function: Callable[..., Any], *args: Any) -> threading.Thread:

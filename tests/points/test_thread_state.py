@@ -12,23 +12,14 @@ import pytest
 from gossamer import _core
 from gossamer._core import getcurrent, greenlet, spawn
 from tests.support.children import output_of, run_child
+from tests.support.green_threads import green_threads, run_all
 from tests.support.runtime import joined, turns
 
 
 @pytest.fixture(autouse=True)
 def _green() -> Iterator[None]:
-    _core.get_hub()
-    _core.points_switch("green-threads", True)
-    yield
-    _core.points_switch("green-threads", False)
-
-
-def run_all(*threads: threading.Thread) -> None:
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
+    with green_threads():
+        yield
 
 
 def test_each_green_thread_has_its_own_locals() -> None:
