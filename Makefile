@@ -1,4 +1,4 @@
-# The doors of development. Each one brings what it needs: the first is typed on a machine with Python 3.11+, gcc and make.
+# The doors of development. Each one brings what it needs: they are typed on a machine with Python 3.11+, gcc and make.
 #
 #   make serve    build, install, and serve the example on 127.0.0.1:8000                 BIND='HOST:PORT' elsewhere
 #   make test     build, install, check with ruff and mypy, run the tests     TESTS='tests/core -k name' narrows them
@@ -9,19 +9,22 @@
 #   make docs     the documents and the reference as HTML, in build/docs
 #   make clean    remove everything that these made
 #
-# PYTHON=python3.13 chooses the interpreter.
+# PYTHON=python3.13 chooses the interpreter. `make` alone prints this.
 
 PYTHON ?= python3
 export PYTHON
 CODE := $(wildcard src tests tools bench examples docs)
 BIND ?= 127.0.0.1:8000
 
-.PHONY: serve test lint format bench soak docs clean environment servers
+.PHONY: help serve test lint format bench soak docs clean environment servers
 # One step after the other, whatever -j says: two must not install packages at the same time.
 .NOTPARALLEL:
 
+help:
+	@sed '/^$$/q; s/^# \{0,1\}//' Makefile
+
 serve:
-	@tools/debian-packages build serve
+	@tools/debian-packages build
 	@"$(PYTHON)" tools/environment.py .venv-serve --group example
 	@echo "Once it serves (make serve BIND=HOST:PORT: elsewhere), the board, what the server is doing, and a slow page:"
 	@echo "http://$(BIND)/  http://$(BIND)/live  http://$(BIND)/slow?seconds=2"

@@ -120,7 +120,13 @@ class Environment:
 
     def _install_tools(self, wanted: list[str]) -> None:
         say(f"installing {', '.join(map(name_of, wanted))}")
-        self._pip("install", "--upgrade", *wanted)
+        try:
+            self._pip("install", "--upgrade", *wanted)
+        except subprocess.CalledProcessError as problem:
+            raise Unusable(
+                "pip could not install them; what it printed says why. Without a network, have PIP_FIND_LINKS name a "
+                "folder of packages (and PIP_NO_INDEX=1); behind a proxy, set HTTPS_PROXY"
+            ) from problem
 
     def _install_package(self, setup_arguments: list[str], files: Mapping[str, str]) -> None:
         before = self._record().get("package", {})

@@ -34,7 +34,6 @@ cdef extern from "_core/runtime/interface.h":
     int runtime_deadline_from(object timeout, int64_t *deadline) except -1
     int runtime_park(wait_queue *queue, object subject, int64_t deadline, bint ahead) except -1
     bint runtime_unpark_first(wait_queue *queue)
-    PyObject *runtime_first(wait_queue *queue)
     void runtime_abandon(wait_queue *queue)
     int runtime_pause(double seconds) except -1
     int runtime_call_soon(object hub, object function, tuple args) except -1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import venv
 from pathlib import Path
@@ -165,3 +166,14 @@ def test_an_interpreter_older_than_3_11_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "version_info", (3, 10, 4, "final", 0))
     assert environment.main(["anywhere"]) == 2
     assert "is Python 3.10; Gossamer needs CPython 3.11 or newer" in capsys.readouterr().err
+
+
+def test_what_pip_cannot_install_is_an_error_that_says_what_to_do(
+    tree: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pip(*arguments: object, **_: object) -> None:
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    assert environment.main([str(tree / "environment")]) == 2
+    assert "PIP_FIND_LINKS" in capfd.readouterr().err

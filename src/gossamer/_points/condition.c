@@ -17,10 +17,17 @@
 
    The originals keep what this does not know: subclasses, other locks than the interpreter's own, the hub greenlet,
    threads without a hub, timeouts of 0 and less. */
-#include "conditions.h"
+#include "locks.h"
 
 #include <math.h>
 #include <structmember.h>
+
+/* A condition whose insides are what the threading module makes them. */
+struct condition {
+    PyObject *object;                /* borrowed */
+    PyObject *lock;                  /* _thread.lock or RLock */
+    PyObject *waiters;               /* collections.deque */
+};
 
 static PyObject *point_enter(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 static PyObject *point_exit(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
@@ -126,26 +133,16 @@ names_ready(void)
            && deque_remove != NULL && PyType_Ready(&Waiter_Type) == 0;
 }
 
-static bool
-condition_probe(void)
+static void
+condition_close(struct condition *condition)
 {
-    if (condition_type != NULL)
-        return true;
-    PyObject *type = names_ready() ? attribute_of("threading", "Condition") : NULL;
-    PyObject *made = type != NULL ? PyObject_CallNoArgs(type) : NULL;
-    condition_type = (PyTypeObject *)type;
-    struct condition condition;
-    int fits = made != NULL ? condition_open(&condition, made) : -1;
-    if (fits == 1)
-        condition_close(&condition);
-    else
-        condition_type = NULL;
-    Py_XDECREF(made);
-    PyErr_Clear();
-    return fits == 1;
+    Py_DECREF(condition->lock);
+    Py_DECREF(condition->waiters);
 }
 
-int
+/* Takes references to what is in it. 1: it is one that the functions below may be called for, to be closed; 0: it is
+   the business of the original methods; -1: an exception is set. */
+static int
 condition_open(struct condition *condition, PyObject *object)
 {
     if (!Py_IS_TYPE(object, condition_type))
@@ -166,14 +163,27 @@ condition_open(struct condition *condition, PyObject *object)
     return 0;
 }
 
-void
-condition_close(struct condition *condition)
+static bool
+condition_probe(void)
 {
-    Py_DECREF(condition->lock);
-    Py_DECREF(condition->waiters);
+    if (condition_type != NULL)
+        return true;
+    PyObject *type = names_ready() ? attribute_of("threading", "Condition") : NULL;
+    PyObject *made = type != NULL ? PyObject_CallNoArgs(type) : NULL;
+    condition_type = (PyTypeObject *)type;
+    struct condition condition;
+    int fits = made != NULL ? condition_open(&condition, made) : -1;
+    if (fits == 1)
+        condition_close(&condition);
+    else
+        condition_type = NULL;
+    Py_XDECREF(made);
+    PyErr_Clear();
+    return fits == 1;
 }
 
-bool
+/* Whether the caller holds the lock, as Condition._is_owned() tells. */
+static bool
 condition_is_held(const struct condition *condition)
 {
     return lock_check(condition->lock) ? lock_is_locked(condition->lock) : rlock_is_mine(condition->lock);
@@ -208,7 +218,8 @@ waiter_wake(PyObject *waiter)
     return result != NULL ? 1 : -1;
 }
 
-int
+/* Wakes the first `most` of those who wait; the caller holds the lock. Returns -1 with an exception set. */
+static int
 condition_notify(const struct condition *condition, Py_ssize_t most)
 {
     PyObject *waiters = condition->waiters;
@@ -289,7 +300,9 @@ pass_on(const struct condition *condition)
     PyErr_SetRaisedException(pending);
 }
 
-int
+/* Lets go of the lock, which the caller holds, until it is notified or the deadline comes. 1: notified, 0: not in time,
+   -1: an exception is set. The lock is held again, but for -1 with LoopExit or MemoryError. */
+static int
 condition_wait(struct hub *hub, const struct condition *condition, int64_t deadline)
 {
     Waiter *waiter = waiter_new();

@@ -25,9 +25,6 @@ struct ssl_calls {
 /* Asks once whether TLS objects look inside as we expect. */
 bool ssl_calls_probe(void);
 
-/* The calls under way, NULL if there are none. */
-struct ssl_calls *ssl_calls_find(PyObject *object);
-
 /* One more call, and one less. The first returns NULL with MemoryError set. */
 struct ssl_calls *ssl_call_begin(PyObject *object);
 void ssl_call_end(struct ssl_calls *calls);

@@ -118,7 +118,8 @@ buckets_grow(void)
     return 0;
 }
 
-struct ssl_calls *
+/* The calls under way, NULL if there are none. */
+static struct ssl_calls *
 ssl_calls_find(PyObject *object)
 {
     struct ssl_calls *calls = table.count > 0 ? *bucket_of(object) : NULL;

@@ -48,12 +48,6 @@ interface_unpark_first(struct wait_queue *queue)
     return 1;
 }
 
-static PyObject *
-interface_first(struct wait_queue *queue)
-{
-    return queue->first != NULL ? (PyObject *)queue->first->object : NULL;
-}
-
 static void
 interface_abandon(struct wait_queue *queue)
 {
@@ -112,7 +106,6 @@ static const struct runtime_interface table = {
     .deadline_from = deadline_from,
     .park = interface_park,
     .unpark_first = interface_unpark_first,
-    .first = interface_first,
     .abandon = interface_abandon,
     .pause = interface_pause,
     .call_soon = interface_call_soon,

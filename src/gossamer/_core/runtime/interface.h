@@ -39,9 +39,6 @@ struct runtime_interface {
     /* Ends the wait of the first in `queue`. 0 when there is none. From any thread that holds the GIL. */
     int (*unpark_first)(struct wait_queue *queue);
 
-    /* The first in `queue`. Borrowed, NULL without an exception when there is none. */
-    PyObject *(*first)(struct wait_queue *queue);
-
     /* Before the memory of `queue` is freed: whoever still stands in it (its thread has ended) leaves it. */
     void (*abandon)(struct wait_queue *queue);
 
@@ -141,12 +138,6 @@ static inline int
 runtime_unpark_first(struct wait_queue *queue)
 {
     return queue->first != NULL ? runtime->unpark_first(queue) : 0;
-}
-
-static inline PyObject *
-runtime_first(struct wait_queue *queue)
-{
-    return runtime->first(queue);
 }
 
 static inline void

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 enum {
-    ROOT_BYTES = 768,                /* shallow tasks stay within it (switch-facts: depth four or so) */
+    ROOT_BYTES = 768,                /* shallow tasks stay within it: four small frames or so */
     ROOTS_A_SLAB = 128,
     CHUNK_BYTES = 16 * 1024,         /* the interpreter's chunk size, 3.11 to 3.15 */
     CHUNKS_CACHED = 64,
@@ -47,18 +47,6 @@ root_chunk_give(_PyStackChunk *root)
 {
     root->previous = free_roots;
     free_roots = root;
-}
-
-void
-chunks_above_free(_PyStackChunk *newest, _PyStackChunk *root)
-{
-    PyObjectArenaAllocator arena;
-    PyObject_GetArenaAllocator(&arena);
-    while (newest != root) {
-        _PyStackChunk *older = newest->previous;
-        arena.free(arena.ctx, newest, newest->size);
-        newest = older;
-    }
 }
 
 /* The process's, and no GIL guards it: interpreters that have one of their own come here at the same time. Who finds

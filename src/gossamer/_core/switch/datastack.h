@@ -16,9 +16,6 @@
 _PyStackChunk *root_chunk_take(void);
 void root_chunk_give(_PyStackChunk *root);
 
-/* Gives the interpreter's own chunks above `root` back, for a greenlet that will never run again. */
-void chunks_above_free(_PyStackChunk *newest, _PyStackChunk *root);
-
 /* Puts the cache in front of the interpreter's arena allocator, once per process. */
 void chunk_cache_install(void);
 

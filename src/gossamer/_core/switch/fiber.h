@@ -220,10 +220,6 @@ fiber_is_resident(const struct fiber *fiber)
     return fiber->slot->occupant == fiber;
 }
 
-/* Makes room for a copy of the fiber's slice, so that slice_copy_out cannot fail. Returns -1, without
-   an exception, when there is no memory. */
-int slice_reserve(struct fiber *fiber);
-void slice_copy_out(struct fiber *fiber);
 void slice_copy_in(struct fiber *fiber);
 void slice_discard(struct fiber *fiber);
 /* A fiber that starts in an occupied slot begins as a copied-out slice of `length` bytes: returns
@@ -300,7 +296,6 @@ PyObject *core_counts(PyObject *module, PyObject *ignored);
 
 /* ---- greenlet_type.c ---- */
 int greenlet_set_parent(GreenletObject *greenlet, PyObject *parent);
-int greenlet_set_run(GreenletObject *greenlet, PyObject *run);
 PyObject *greenlet_new(PyObject *run, PyObject *parent);
 int greenlet_type_ready(PyObject *module);
 

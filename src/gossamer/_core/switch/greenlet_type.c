@@ -38,7 +38,7 @@ Greenlet_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(
     return (PyObject *)object;
 }
 
-int
+static int
 greenlet_set_run(GreenletObject *greenlet, PyObject *run)
 {
     struct fiber *fiber = greenlet->fiber;

@@ -78,7 +78,9 @@ room_reserve(struct fiber *fiber, struct slot *carrier)
     return 0;
 }
 
-int
+/* Makes room for a copy of the fiber's slice, so that slice_copy_out cannot fail. Returns -1, without an exception, when
+   there is no memory. */
+static int
 slice_reserve(struct fiber *fiber)
 {
     return room_reserve(fiber, NULL);
@@ -99,7 +101,7 @@ slice_new(struct fiber *fiber, size_t length)
 }
 
 /* After slice_reserve, with nothing run in between. */
-void
+static void
 slice_copy_out(struct fiber *fiber)
 {
     struct slot *slot = fiber->slot;
