@@ -49,6 +49,7 @@ PUBLIC_MODULES = (
     "gossamer.pywsgi",
     "gossamer.queue",
     "gossamer.resolver",
+    "gossamer.resolver.blocking",
     "gossamer.resolver.thread",
     "gossamer.server",
     "gossamer.switching",

@@ -40,6 +40,7 @@ MODULES = {
     "gevent.pool": "Group Pool PoolFull",
     "gevent.queue": "Channel Empty Full JoinableQueue LifoQueue PriorityQueue Queue ShutDown SimpleQueue",
     "gevent.resolver": "Resolver",
+    "gevent.resolver.blocking": "Resolver",
     "gevent.resolver.thread": "Resolver",
     "gevent.select": "error poll select",
     "gevent.selectors": "DefaultSelector GeventSelector",

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from gossamer import _core
+from gossamer import _core, pywsgi, spawn, wait
+from gossamer.event import Event
 from gossamer.pool import Pool
 from gossamer.pywsgi import Environ, LoggingLogAdapter, SecureEnviron, WSGIHandler, WSGISecureEnviron, WSGIServer
 from tests.http.serving import Answer, answers, read_all, read_until
@@ -397,3 +398,248 @@ def test_a_refused_request_is_logged_with_what_it_asked_for() -> None:
     with running(hello, log=log) as server:
         assert ask(server, GET.replace(b"Host: a", b"Host: a\r\nContent-Length: x")).status == 400
     assert '"GET /path?query HTTP/1.1" 400 ' in log.getvalue()
+
+
+# ---- the steps of a request, overridden
+
+KEPT = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def exchange(server: WSGIServer, *pieces: bytes) -> bytes:
+    """All that comes for the pieces, sent on one connection of which the client ends its side."""
+    with socket.create_connection(("127.0.0.1", server.server_port), patience(30)) as client:
+        for piece in pieces:
+            client.sendall(piece)
+        client.shutdown(socket.SHUT_WR)
+        return read_all(client)
+
+
+def path_of(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["REQUEST_METHOD"].encode(), environ["PATH_INFO"].encode("latin-1"), environ["wsgi.input"].read()]
+
+
+@pytest.mark.parametrize("name", ["handle_one_request", "read_requestline", "read_request"])
+def test_a_step_that_is_overridden_is_taken_for_each_request_of_a_connection(name: str) -> None:
+    steps: list[object] = []
+
+    def step(self: WSGIHandler, *arguments: Any) -> Any:
+        result = getattr(WSGIHandler, name)(self, *arguments)
+        steps.append((arguments, result, self.requestline, self.close_connection))
+        return result
+
+    with running(path_of, handler_class=type("Handler", (WSGIHandler,), {name: step})) as server:
+        body = b"POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+        data = exchange(server, KEPT % 1 + body + KEPT % 2, GET)
+    assert [answer.body for answer in answers(data)] == [b"GET/1", b"POST/posthello", b"GET/2", b"GET/path"]
+    assert len(steps) == 4
+    first, last = b"GET /1 HTTP/1.1\r\n".decode(), b"GET /path?query HTTP/1.1\r\n".decode()
+    if name == "read_requestline":
+        assert steps[0] == ((), first, "", False) and steps[3][1] == last  # type: ignore[index]
+    elif name == "read_request":
+        assert steps[0] == ((first,), True, first, False) and steps[3] == ((last,), True, last, True)
+    else:
+        assert steps[0] == ((), True, first.strip(), False) and steps[3] == ((), None, last.strip(), True)
+
+
+def test_a_step_may_be_overridden_in_the_base_class_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[bytes] = []
+
+    def read_requestline(self: WSGIHandler) -> bytes:
+        lines.append(self.rfile.readline(8192))
+        return lines[-1]
+
+    monkeypatch.setattr(WSGIHandler, "read_requestline", read_requestline)
+    with running(hello) as server:
+        assert ask(server).body == b"hello"
+    assert lines == [GET.partition(b"\n")[0] + b"\n"]
+
+
+def test_what_is_no_http_may_be_read_in_place_of_the_first_line() -> None:
+    class Handler(WSGIHandler):
+        def read_requestline(self) -> Any:
+            data = self.rfile.read(7)
+            if data != b"<policy":
+                return data + self.rfile.readline()
+            assert self.rfile.read(16) == b"-file-request/>\0"
+            self.socket.sendall(b"<cross-domain-policy/>")
+            return None
+
+    with running(path_of, handler_class=Handler) as server:
+        assert exchange(server, b"<policy-fi", b"le-request/>\0") == b"<cross-domain-policy/>"
+        assert ask(server).body == b"GET/path"
+        (answer,) = answers(
+            exchange(server, b"POST /a HT", b"TP/1.1\r\nHost: a\r\nContent-Length: 2\r\n", b"\r\n", b"hi")
+        )
+        assert answer.body == b"POST/ahi"
+
+
+def test_the_first_line_may_be_read_by_another_green_thread_and_be_given_up() -> None:
+    stopping = Event()
+
+    class Handler(WSGIHandler):
+        def read_requestline(self) -> Any:
+            reading = spawn(super().read_requestline)
+            wait([stopping, reading], count=1)
+            if not stopping.ready():
+                return reading.get()
+            reading.kill()
+            return None
+
+    with running(path_of, handler_class=Handler) as server:
+        with socket.create_connection(("127.0.0.1", server.server_port), patience(30)) as client:
+            client.sendall(KEPT % 1)
+            assert read_until(client, b"GET/1").startswith(b"HTTP/1.1 200 ")
+            stopping.set()
+            assert read_all(client) == b""
+
+
+def test_a_request_may_be_changed_before_it_is_read() -> None:
+    class Handler(WSGIHandler):
+        def read_request(self, raw_requestline: str) -> bool:
+            return super().read_request(raw_requestline.strip().replace("/path", "/other"))
+
+    with running(path_of, handler_class=Handler) as server:
+        assert ask(server).body == b"GET/other"
+
+
+def test_a_handler_may_refuse_a_request() -> None:
+    log, errors = io.StringIO(), io.StringIO()
+
+    class Handler(WSGIHandler):
+        def read_request(self, raw_requestline: str) -> bool:
+            if "/false" in raw_requestline:
+                return False
+            if "/error" in raw_requestline:
+                raise ValueError("not with me")
+            return super().read_request(raw_requestline)
+
+        def handle_one_request(self) -> Any:
+            if self.server.environ["TEAPOT"]:
+                return "418 Teapot", b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n"
+            return super().handle_one_request()
+
+    environ = {"TEAPOT": False}
+    with running(hello, handler_class=Handler, log=log, error_log=errors, environ=environ) as server:
+        assert ask(server, b"GET /false HTTP/1.1\r\nHost: a\r\n\r\n").status == 400
+        assert ask(server, b"GET /error HTTP/1.1\r\nHost: a\r\n\r\n").status == 400
+        assert ask(server, b"nonsense\r\n\r\n").status == 400
+        server.environ["TEAPOT"] = True
+        assert ask(server).status == 418
+    assert "not with me" in errors.getvalue()
+    assert re.findall(r'" (\d+) ', log.getvalue()) == ["400", "400", "400", "418"]
+
+
+@pytest.mark.parametrize("where", ["read_request", "handle_one_response", "start_response"])
+def test_a_handler_may_close_the_connection(where: str) -> None:
+    def closing(self: WSGIHandler, *arguments: Any) -> Any:
+        result = getattr(WSGIHandler, where)(self, *arguments)
+        self.close_connection = True
+        return result
+
+    with running(path_of, handler_class=type("Handler", (WSGIHandler,), {where: closing})) as server:
+        (answer,) = answers(exchange(server, KEPT % 1 + KEPT % 2))
+    assert answer.body == b"GET/1"
+    assert where == "handle_one_response" or answer.headers["connection"] == "close"
+
+
+def test_a_response_is_sent_by_the_method_that_processes_the_result() -> None:
+    order: list[str] = []
+
+    class Handler(WSGIHandler):
+        def process_result(self) -> None:
+            if self.path == "/1":
+                super().process_result()
+            else:
+                for data in self.result or ():
+                    self.write(data.upper())
+            order.append(f"sent {self.headers_sent}")
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b"one "
+        yield b"two"
+        order.append("read")
+
+    with running(application, handler_class=Handler) as server:
+        first, second = answers(exchange(server, KEPT % 1 + KEPT % 2))
+    assert (first.body, second.body) == (b"one two", b"ONE TWO")
+    assert order == ["read", "sent True"] * 2
+
+
+def test_headers_may_be_changed_before_they_are_sent() -> None:
+    class Handler(WSGIHandler):
+        def finalize_headers(self) -> None:
+            super().finalize_headers()
+            self.response_headers = [header for header in self.response_headers if header[0] != b"X-Secret"]
+            self.response_headers.append((b"X-Added", b"%d" % (self.code or 0)))
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [("X-Secret", "1"), ("X-Kept", "2")])
+        return [b"hello"]
+
+    with running(application, handler_class=Handler) as server:
+        for answer in answers(exchange(server, KEPT % 1 + KEPT % 2)):
+            assert (answer.headers["x-kept"], answer.headers["x-added"]) == ("2", "200")
+            assert answer.headers["content-length"] == "5" and "x-secret" not in answer.headers
+
+
+def test_headers_that_cannot_be_sent_fail_as_an_applications_do() -> None:
+    class Handler(WSGIHandler):
+        def finalize_headers(self) -> None:
+            self.response_headers.append((b"X-Bad", b"two\r\nlines"))
+
+    log = io.StringIO()
+    with running(hello, handler_class=Handler, error_log=log) as server:
+        assert ask(server).status == 500
+    assert "the value of X-Bad has a line break" in log.getvalue()
+
+
+def test_who_overrides_what_nothing_calls_is_warned() -> None:
+    with pytest.warns(RuntimeWarning, match="Handler overrides MessageClass, _sendall, which nothing calls here"):
+        type("Handler", (WSGIHandler,), {"_sendall": None, "MessageClass": None})
+
+
+def test_who_answers_a_request_that_the_base_class_has_not_read_is_told() -> None:
+    class Handler(WSGIHandler):
+        def handle_one_request(self) -> Any:
+            self.requestline = self.read_requestline() or ""
+            self.read_request(self.requestline)
+            with pytest.raises(RuntimeError, match="calls the base class's"):
+                self.handle_one_response()
+            return "200 OK", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+    with running(hello, handler_class=Handler) as server:
+        assert ask(server).status == 200
+
+
+def test_a_connection_of_overridden_steps_ends_when_the_server_stops() -> None:
+    class Handler(WSGIHandler):
+        def read_requestline(self) -> Any:
+            return super().read_requestline()
+
+    with running(hello, handler_class=Handler) as server:
+        clients = [socket.create_connection(("127.0.0.1", server.server_port), patience(30)) for _ in range(2)]
+        clients[1].sendall(KEPT % 1)
+        read_until(clients[1], b"hello")
+        server.stop(patience(30))
+        assert [read_all(client) for client in clients] == [b"", b""]
+        for client in clients:
+            client.close()
+
+
+def test_the_longest_first_line_is_the_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    def line(size: int) -> bytes:
+        return b"GET /" + b"a" * (size - 16) + b" HTTP/1.1\r\n"
+
+    rest = b"Host: a\r\nConnection: close\r\n\r\n"
+    for most in (pywsgi.MAX_REQUEST_LINE, 100, 200000):
+        monkeypatch.setattr(pywsgi, "MAX_REQUEST_LINE", most)
+        for handler in (WSGIHandler, type("Handler", (WSGIHandler,), {"read_request": _read_request})):
+            with running(hello, handler_class=handler) as server:
+                assert ask(server, line(most) + rest).status == 200
+                assert ask(server, line(most + 1) + rest).status == 414
+
+
+def _read_request(self: WSGIHandler, raw_requestline: str) -> bool:
+    return WSGIHandler.read_request(self, raw_requestline)

@@ -142,6 +142,25 @@ def test_the_path_is_unquoted_into_latin_1_and_the_target_kept(server: Serving) 
     assert answer.body == b"/a/b\xc3\xa9%zz%4"
 
 
+@pytest.mark.parametrize("target", [b"/environ?caf\xc3\xa9=\xff", b"http://a/environ?caf\xc3\xa9=\xff"])
+def test_a_query_may_have_bytes_beyond_ascii(server: Serving, target: bytes) -> None:
+    environ = environ_of(server, b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n" + CLOSE + b"\r\n")
+    assert environ["QUERY_STRING"] == "caf\xc3\xa9=\xff"
+    assert environ["RAW_URI"] == target.decode("latin-1")
+
+
+def test_a_path_may_have_bytes_beyond_ascii_quoted_or_not(server: Serving) -> None:
+    head = b"GET /caf\xc3\xa9/%C3%A9/\x80\xff HTTP/1.1\r\nHost: a\r\n" + CLOSE + b"\r\n"
+    (answer,) = answers(server.ask(head))
+    assert answer.body == b"/caf\xc3\xa9/\xc3\xa9/\x80\xff"
+
+
+@pytest.mark.parametrize("target", [b"\xe9/path", b"http://caf\xe9/", b"/caf\xe9#part", b"/caf\xe9\x7f", b"*\xe9"])
+def test_bytes_beyond_ascii_hide_nothing_that_is_refused(server: Serving, target: bytes) -> None:
+    (answer,) = answers(server.ask(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n" + CLOSE + b"\r\n"))
+    assert answer.status == 400
+
+
 @pytest.mark.parametrize(
     ("target", "path", "query", "host"),
     [

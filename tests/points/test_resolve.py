@@ -17,7 +17,7 @@ import pytest
 from gossamer import _core
 from gossamer._core import get_hub, interrupt, sleep, spawn
 from gossamer._sync import native_call
-from gossamer._sync.resolver import Resolver
+from gossamer._sync.resolver import BlockingResolver, Resolver
 from tests.support.children import output_of
 from tests.support.runtime import PRELUDE, joined, reported, turns, until
 from tests.support.sanitizers import preloading
@@ -255,6 +255,14 @@ def test_a_resolver_has_the_same_functions() -> None:
     for name, args in LOOKED_UP:
         assert outcome(getattr(resolver, name), *args) == outcome(original(name), *args)
     assert resolver.hub is get_hub()
+    resolver.close()
+
+
+def test_a_blocking_resolver_has_the_originals() -> None:
+    resolver = BlockingResolver(get_hub())
+    for name, args in LOOKED_UP:
+        assert getattr(resolver, name) is original(name)
+        assert outcome(getattr(resolver, name), *args) == outcome(original(name), *args)
     resolver.close()
 
 

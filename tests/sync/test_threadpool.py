@@ -381,7 +381,7 @@ pool.spawn(_core.original('time', None, 'sleep'), 1000)
 
 
 def test_the_names_are_where_gevent_has_them() -> None:
-    import gossamer.resolver
+    import gossamer.resolver.blocking
     import gossamer.resolver.thread
     import gossamer.threadpool
     from gossamer._sync import resolver, threadpool
@@ -389,3 +389,4 @@ def test_the_names_are_where_gevent_has_them() -> None:
     assert gossamer.threadpool.ThreadPool is ThreadPool
     assert gossamer.threadpool.ThreadPoolExecutor is threadpool.ThreadPoolExecutor
     assert gossamer.resolver.thread.Resolver is gossamer.resolver.Resolver is resolver.Resolver
+    assert gossamer.resolver.blocking.Resolver is resolver.BlockingResolver

@@ -1,6 +1,7 @@
-"""Looking hosts up, as an object with gevent's names. The work is done by the blocking points of `_socket`."""
+"""Looking hosts up, as objects with gevent's names. `_socket` does the work: its blocking points or their originals."""
 
 import _socket
+from collections.abc import Callable
 from typing import Any
 
 from gossamer import _core
@@ -42,3 +43,26 @@ class Resolver:
     def getnameinfo(self, *args: Any) -> tuple[str, str]:
         """The names of host and service at a socket's address."""
         return _socket.getnameinfo(*args)
+
+
+class BlockingResolver:
+    """The C library's resolver, asked by the calling thread itself: until it answers, no green thread of it runs.
+
+    hub: ignored. For looking into things; `socket` and the hub's own resolver never use it, whatever `GEVENT_RESOLVER`
+    says. Its methods are the socket module's functions as they are without Gossamer (gevent's documentation of
+    gevent.resolver.blocking).
+    """
+
+    gethostbyname: Callable[..., str]
+    gethostbyname_ex: Callable[..., tuple[str, list[str], list[str]]]
+    getaddrinfo: Callable[..., list[tuple[int, int, int, str, tuple[Any, ...]]]]
+    gethostbyaddr: Callable[..., tuple[str, list[str], list[str]]]
+    getnameinfo: Callable[..., tuple[str, str]]
+
+    def __init__(self, hub: _core.Hub | None = None) -> None:  # noqa: ARG002 - as gevent's
+        _core.points_install()
+        for name in BlockingResolver.__annotations__:
+            setattr(self, name, _core.original("_socket", None, name))
+
+    def close(self) -> None:
+        """There is nothing to close."""

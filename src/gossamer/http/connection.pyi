@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gossamer.http.access_log import Access
+from gossamer.http.errors import Refusal
 from gossamer.http.limits import Limits
 from gossamer.http.request import RequestReader
 from gossamer.http.transport import Settings
@@ -33,6 +34,7 @@ class Service(Settings):
     def figures(self) -> dict[str, int]: ...
 
 class Connection(RequestReader):
+    driver: Callable[[], bool] | None
     def __init__(
         self,
         service: Service,
@@ -43,4 +45,7 @@ class Connection(RequestReader):
         tls: ssl.SSLContext | bool | None = None,
     ) -> None: ...
     def serve(self) -> None: ...
+    def serve_request(self) -> bool: ...
+    def refuse(self, refusal: Refusal) -> None: ...
+    def send_response(self, result: Iterable[bytes]) -> None: ...
     def take_over(self) -> socket.socket: ...

@@ -180,6 +180,8 @@ cdef class Connection(RequestReader):
     cdef int turns
     cdef bint offered                        # the application may take the connection over
     cdef bint taken                          # it has
+    cdef public object driver                # called for each request, in place of the two steps of next_request(); None
+    cdef Response response                   # to the request under way
 
     def __cinit__(self, Service service not None, *_args, **_named):
         self.settings = self.service = service
@@ -193,23 +195,13 @@ cdef class Connection(RequestReader):
     def serve(self):
         """Serve the requests of this connection until its end."""
         cdef int64_t deadline = moment(self.settings.head_time)
-        cdef bint asked_to_close
         self.greenlet = <object>_core.runtime_current()
         self.service.enter(self)
         try:
             if self.tls is not None and self.tls is not True:
                 self.shake_hands(deadline)
-            while self.read_head(deadline):
+            while self.next_request(deadline):
                 deadline = 0
-                asked_to_close = not self.keep
-                self.respond()
-                if self.taken:
-                    break
-                if not self.keep:
-                    if not asked_to_close or not self.complete or self.start < self.end:
-                        self.linger()
-                    break
-                self.give_turn()
         except Refusal as refusal:
             self.refuse(refusal)
         except Expired:
@@ -218,6 +210,27 @@ cdef class Connection(RequestReader):
             pass
         finally:
             self.end_all()
+
+    cdef bint next_request(self, int64_t deadline) except -1:
+        """Serves a request. Whether another may follow on the connection."""
+        if self.driver is not None:
+            self.head_deadline = deadline
+            self.head_begun = self.start < self.end
+            return self.driver()
+        return self.read_head(deadline) and self.serve_request()
+
+    cpdef bint serve_request(self) except -1:
+        """Have the request answered whose head has been read. Whether another may follow on the connection."""
+        cdef bint asked_to_close = not self.keep
+        self.respond()
+        if self.taken:
+            return False
+        if not self.keep:
+            if not asked_to_close or not self.complete or self.start < self.end:
+                self.linger()
+            return False
+        self.give_turn()
+        return True
 
     cdef int shake_hands(self, int64_t deadline) except -1:
         self.deadline = deadline
@@ -262,8 +275,8 @@ cdef class Connection(RequestReader):
             pass
         return 0
 
-    cdef int refuse(self, refusal) except -1:
-        """Answers a request that no application sees. The connection ends with it."""
+    cpdef int refuse(self, refusal) except -1:
+        """Answer a request that no application sees, as a Refusal says. The connection ends with it."""
         cdef Response response = self.new_response()
         self.service.refused += 1
         response.keep = False
@@ -372,6 +385,7 @@ cdef class Connection(RequestReader):
 
     cdef int run(self, Response response) except -1:
         result = None
+        self.response = response
         try:
             result = self.service.application(self.environ, response.start_response)
             if not self.taken or response.status is not None:
@@ -380,11 +394,20 @@ cdef class Connection(RequestReader):
         except BaseException as error:
             self.failed(response, error)
         finally:
+            self.response = None
             if type(result) is not list and type(result) is not tuple:
                 self.close_result(result)
         if response.cut or response.is_short():
             self.mismatch(response)
         return 0
+
+    def send_response(self, result):
+        """Send what the application has returned, before it counts as having returned it.
+
+        Raises what the iterable raises, AssertionError without a start_response(), ClientDisconnected.
+        """
+        self.send_result(self.response, result)
+        self.response.finish()
 
     cdef int send_result(self, Response response, result) except -1:
         """Sends what the application returned."""
@@ -446,7 +469,7 @@ cdef class Connection(RequestReader):
             status, reason = error.status, error.reason
         elif isinstance(error, RequestTimeout):
             status, reason = 503, "The request has taken too long."
-            self.service.log(f"{self.method} {self.target} has taken longer than {self.service.timeout} seconds")
+            self.service.log(f"{self.named()} has taken longer than {self.service.timeout} seconds")
             response.keep = False
         else:
             self.log_failure()
@@ -473,17 +496,21 @@ cdef class Connection(RequestReader):
         if self.broken:
             return 0
         if response.cut:
-            self.service.log(f"{self.method} {self.target}: the application gave more than its Content-Length of "
+            self.service.log(f"{self.named()}: the application gave more than its Content-Length of "
                              f"{response.declared} bytes; the rest was not sent")
         elif response.keep:
             response.keep = False
-            self.service.log(f"{self.method} {self.target}: the application gave {response.sent} bytes, less than its "
+            self.service.log(f"{self.named()}: the application gave {response.sent} bytes, less than its "
                              f"Content-Length of {response.declared}; the connection is closed")
         return 0
 
+    cdef str named(self):
+        """The request under way, for a log: no byte of it does anything to a terminal or to the line."""
+        return f"{self.method} {self.target}".encode("ascii", "backslashreplace").decode("ascii")
+
     def log_failure(self):
         """Tell of the exception that is being handled."""
-        self.service.log(f"{self.method} {self.target}: the application failed\n{traceback.format_exc().rstrip()}")
+        self.service.log(f"{self.named()}: the application failed\n{traceback.format_exc().rstrip()}")
 
     def log_access(self, Response response, begun):
         environ = self.environ or {}

@@ -76,17 +76,17 @@ class Connections(Service):
         self._sampled = (self._begun, 0)
         self._rate = 0.0
 
-    def server_of(
+    def connections_of(
         self, listener: socket.socket, tls: ssl.SSLContext | bool | None = None
-    ) -> Callable[[socket.socket, Any], Callable[[], None]]:
-        """What makes, of a connection that `listener` has accepted and its address, the function that serves it.
+    ) -> Callable[[socket.socket, Any], Connection]:
+        """What makes, of a socket that `listener` has accepted and its address, the connection to be served.
 
         tls: the context to encrypt with; True if the connections do that already.
         """
         template = self._template(listener, encrypted=bool(tls))
         is_tcp = listener.family != socket.AF_UNIX
 
-        def serve(client: socket.socket, address: Any) -> Callable[[], None]:
+        def connection_of(client: socket.socket, address: Any) -> Connection:
             host = port = ""
             if is_tcp:
                 host, port = address[0], str(address[1])
@@ -96,9 +96,9 @@ class Connections(Service):
             self._accepted_lately = True
             if self._sweeping is None:
                 self._sweeping = _core.spawn(self._sweep)
-            return Connection(self, client, template, host, port, tls or None).serve
+            return Connection(self, client, template, host, port, tls or None)
 
-        return serve
+        return connection_of
 
     def end_connections(self, grace: float | None) -> None:
         """End idle connections at once and the others after their request; return when none is left.

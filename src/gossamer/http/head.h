@@ -78,6 +78,7 @@ is_token(const char *data, size_t size)
 struct request_line {
     size_t size;                     /* without CRLF */
     size_t method_size;
+    size_t target_size;              /* the target begins one byte behind the method */
     int version;                     /* 10, 11; 0: another one of HTTP; -1: not a request line of HTTP */
 };
 
@@ -109,8 +110,29 @@ request_line_of(const char *head, size_t size)
     const char *second = (const char *)memchr(first + 1, ' ', line.size - line.method_size - 1);
     if (second == NULL || second == first + 1 || !is_token(head, line.method_size))
         return line;
+    line.target_size = (size_t)(second - first - 1);
     line.version = version_of(second + 1, line.size - (size_t)(second + 1 - head));
     return line;
+}
+
+/* Whether a target has bytes that no URI has (RFC 3986 knows ASCII alone), but browsers and tools send for characters
+   that they do not quote. */
+static inline bool
+has_high_bytes(const char *target, size_t size)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < size; i++)
+        all |= (unsigned char)target[i];
+    return all & 0x80;
+}
+
+/* Puts a letter in the place of each, in which the parser finds nothing wrong. */
+static inline void
+cover_high_bytes(char *target, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)target[i] & 0x80)
+            target[i] = 'x';
 }
 
 /* Whether text may be a Host: a host and a port, nothing that could be taken for a path or a user. Not whether there

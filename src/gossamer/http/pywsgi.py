@@ -2,9 +2,7 @@
 
 What differs:
 
-* A `handler_class` has the hooks below; they are enough for gevent-websocket's. The methods by which gevent's parses
-  and answers are compiled here, and nobody can override them. What the application has returned is sent when the
-  hooks are done, unless they send it by `write()`.
+* Of a `handler_class` the documented methods may be overridden: `handler` says what each does, and what they cannot.
 * A connection may be taken over, as `gossamer.http.takeover` says. A handler does it by giving its `start_response()`
   a 101.
 * "wsgi.multithread" is True: while one request waits, others call the application.
@@ -13,20 +11,17 @@ What differs:
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from email.message import Message
-from http.client import responses
-from types import TracebackType
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, SupportsIndex
 
 from gossamer._core import getcurrent, greenlet
 from gossamer._server.stream import StreamServer
 from gossamer.http.access_log import Access
 from gossamer.http.connections import Application, Connections
+from gossamer.http.handler import WSGIHandler
+from gossamer.http.limits import Limits
 
 
 class _NoopLog:
@@ -138,192 +133,6 @@ class WSGISecureEnviron(SecureEnviron):
     """The other keys are not shown."""
 
 
-class WSGIHandler:
-    """What happens around the requests of one connection. Subclasses override the methods below.
-
-    sock, address: the connection and the client's address; `server`: the WSGIServer.
-    rfile: what the client sends is read from it when the connection is taken over; None: a file made of `sock`.
-    application, environ: of the request under way. requestline: its first line; path: what it asks for, as the client
-        sent it; request_version: its protocol, such as "HTTP/1.1".
-    status: of the response, such as "200 OK", None if none was begun; code: its number; result: what the application
-        has returned. response_length: bytes of its body. time_start, time_finish: in seconds since the epoch.
-    """
-
-    def __init__(self, sock: Any, address: Any, server: WSGIServer, rfile: Any = None) -> None:
-        self.socket = sock
-        self.client_address = address
-        self.server = server
-        self.application: Application | None = None
-        self.environ: dict[str, Any] = {}
-        self.requestline = ""
-        self.request_version: str | None = None
-        self.status: str | None = None
-        self.code: int | None = None
-        self.result: Iterable[bytes] | None = None
-        self.response_length = 0
-        self.time_start = 0.0
-        self.time_finish = 0.0
-        self._connection = sock  # handlers that detach it set `socket` to None
-        self._rfile = rfile
-        self._start_response: Any = None
-        self._write: Callable[[bytes], object] | None = None
-
-    @property
-    def command(self) -> str:
-        """The method of the request under way."""
-        return str(self.environ.get("REQUEST_METHOD", ""))
-
-    @property
-    def headers(self) -> Message:
-        """The headers of the request under way, with names like "X-Forwarded-For", as the environment has them."""
-        message = Message()
-        for key, value in self.environ.items():
-            if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-                message[key.replace("_", "-").title()] = value
-            elif key.startswith("HTTP_"):
-                message[key.removeprefix("HTTP_").replace("_", "-").title()] = value
-        return message
-
-    @property
-    def _orig_status(self) -> str | None:
-        """`status`, for formats of the log that were made after gevent's."""
-        return self.status
-
-    @property
-    def path(self) -> str:
-        """What the request under way asks for, as the client sent it."""
-        return str(self.environ.get("RAW_URI", ""))
-
-    @property
-    def rfile(self) -> Any:
-        """The client's bytes as a file, for a connection that is taken over: the server reads others by itself."""
-        if self._rfile is None:
-            self._rfile = self._connection.makefile("rb")
-        return self._rfile
-
-    @property
-    def headers_sent(self) -> bool:
-        """Whether the head of the response has been sent."""
-        return self._start_response is not None and bool(self._start_response.__self__.begun)
-
-    def handle(self) -> None:
-        """Serve the connection to its end."""
-        self.server.serve_connection(self)
-
-    def handle_application(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Have the request of `environ` answered through `start_response`; returns what is to be sent."""
-        self.application = self.server.application
-        self.request_version = environ["SERVER_PROTOCOL"]
-        self.requestline = f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {self.request_version}"
-        self.status = self.code = self.result = self._write = None
-        self._start_response = start_response
-        self.environ = environ
-        self.environ = self.get_environ()
-        try:
-            self.handle_one_response()
-            if self.result is None and (self.headers_sent or self.code == 101):
-                return ()
-            return self.result  # type: ignore[return-value] # None is refused where it is sent
-        finally:
-            self.result = None
-
-    def handle_one_response(self) -> None:
-        """Have the request under way answered: `run_application()`, and `handle_error()` for what that raises."""
-        try:
-            self.run_application()
-        except Exception as error:  # noqa: BLE001 - whatever the application raises
-            self.handle_error(type(error), error, error.__traceback__)
-
-    def handle_error(self, t: type[BaseException], v: BaseException, tb: TracebackType | None) -> None:  # noqa: ARG002
-        """Raise what the application has raised, `v` of the type `t` with the traceback `tb`: the server logs it, and
-        answers 500 if it can.
-
-        Whoever overrides this and raises nothing has answered the request.
-        """
-        raise v.with_traceback(tb)
-
-    def run_application(self) -> None:
-        """Call the application, and set `result` to what is to be sent; None: nothing more than `write()` has sent."""
-        assert self.application is not None
-        self.result = self.application(self.environ, self.start_response)
-        self.process_result()
-
-    def process_result(self) -> None:
-        """Send `result` now after a 101, so that the other protocol can begin.
-
-        Of any other response the server sends it when `run_application()` has returned.
-        """
-        if self.code != 101:
-            return
-        result, self.result = self.result, None
-        try:
-            for data in result or ():
-                self.write(data)
-            self.write(b"")  # the head, if there was nothing else
-        finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
-
-    def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
-        """What the application is given: PEP 3333's callable, with its `status`, `headers` and `exc_info`.
-
-        Returns `write`. Raises what that callable does.
-        """
-        self._write = self._start_response(status, headers, exc_info)
-        self.status, self.code = status, int(status[:3])
-        return self.write
-
-    def write(self, data: bytes) -> None:
-        """Send `data`, a piece of the response, and its head before the first one.
-
-        Raises TypeError if `data` is not bytes, AssertionError without a `start_response()` before, and
-        gossamer.http.ClientDisconnected if the client is gone.
-        """
-        if self._write is None:
-            raise AssertionError("write() was called before start_response()")
-        self._write(data or b"")
-
-    def get_environ(self) -> dict[str, Any]:
-        """The environment that the application is called with; `self.environ` if this is not overridden."""
-        return self.environ
-
-    def format_request(self) -> str:
-        """The line for the log."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        host = self.client_address[0] if isinstance(self.client_address, tuple) else self.client_address
-        return (
-            f'{host or "-"} - - [{stamp}] "{self.requestline}" {self.code or "000"} {self.response_length} '
-            f"{self.time_finish - self.time_start:.6f}"
-        )
-
-    def log_error(self, msg: str, *args: Any) -> None:
-        """Write to the server's error log: `msg`, a format for `args` if there are any."""
-        self.server.error_log.write((msg % args if args else msg) + "\n")
-
-    def log_request(self) -> None:
-        """Write the line to the server's log. What cannot be written is lost."""
-        line = self.format_request() + "\n"
-        with contextlib.suppress(OSError, ValueError):  # of a disk that is full, of a stream that is closed
-            self.server.log.write(line)
-
-    def finish(self) -> None:
-        """Let go of the connection, which has ended."""
-        if self._rfile is not None:
-            self._rfile.close()
-
-    def take(self, access: Access) -> None:
-        """Take over what there is to tell of a request, `access`, and log it."""
-        protocol = f" {access.protocol}" if access.protocol != "-" else ""
-        self.requestline = f"{access.method} {access.target}{protocol}"
-        self.code = access.status or None
-        self.status = f"{access.status} {responses.get(access.status, '')}".rstrip() if access.status else None
-        self.response_length = access.size
-        self.time_finish = time.time()
-        self.time_start = self.time_finish - access.seconds
-        self.log_request()
-
-
 class WSGIServer(StreamServer):
     """Serves `application` on `listener`, an address or a socket. As `gevent.pywsgi.WSGIServer`.
 
@@ -400,8 +209,19 @@ class WSGIServer(StreamServer):
             log=self._log_error,
             errors=self.error_log,
             environ=dict(self.environ),
+            limits=_limits(self.max_request_line),
         )
-        self._serve = self._connections.server_of(self.socket, tls=self.ssl_enabled)
+        self._connection_of = self._connections.connections_of(self.socket, tls=self.ssl_enabled)
+
+    @property
+    def max_request_line(self) -> int:
+        """Bytes, with its end, that the first line of a request may have: `gevent.pywsgi.MAX_REQUEST_LINE`.
+
+        Programs set it before they start the server.
+        """
+        from gossamer import pywsgi
+
+        return pywsgi.MAX_REQUEST_LINE
 
     def _has_log(self) -> bool:
         """Whether anybody is to be told of requests; a handler's own `log_request()` is, whatever the log."""
@@ -415,7 +235,8 @@ class WSGIServer(StreamServer):
         """Serve the connection of `handler` to its end, asking the handler where it has something to say."""
         self._handlers[getcurrent()] = handler
         try:
-            self._serve(handler.socket, handler.client_address)()
+            connection = self._connection_of(handler.socket, handler.client_address)
+            handler.serve(connection)
         finally:
             del self._handlers[getcurrent()]
             handler.finish()
@@ -446,6 +267,12 @@ class WSGIServer(StreamServer):
             handler.log_error(f"{text}\n{self.secure_environ_class(handler.environ)}")
         else:
             self.error_log.write(text + "\n")
+
+
+def _limits(line: int) -> Limits:
+    """What clients may ask for: the defaults, but for the length of the first line, which includes its end."""
+    defaults = Limits()
+    return Limits(request_line=line - 2, head=defaults.head + max(0, line - 2 - defaults.request_line))
 
 
 def _writable(log: Any, level: int) -> Any:

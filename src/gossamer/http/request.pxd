@@ -16,15 +16,17 @@ cdef class RequestReader(BodySource):
     cdef str address, port                   # the client's
     cdef object parser
     cdef bint idle                           # waiting for the first byte of a request
+    cdef int64_t head_deadline               # of a head that somebody else begins to read; 0: as other heads have it
+    cdef bint head_begun                     # something of it has come
     cdef bint in_head                        # the parser is given a head
-    cdef bint keep                           # the client wants another request on this connection
+    cdef public bint keep                    # the client wants another request on this connection
     cdef bint expects_continue               # the client waits for "100 Continue" before it sends the body
     cdef bint upgrade                        # the client would go on in another protocol
     cdef int version                         # 10 or 11
     cdef int header_count
     cdef str doubled                         # a header that there may be only one of, and was not
     cdef str target                          # as the client sent it
-    cdef dict environ
+    cdef readonly dict environ
     cdef Input body                          # None: the request has none
     cdef tuple flaw                          # of the body, as RequestBodyError takes it; None: none was found
     # its framing
@@ -37,6 +39,8 @@ cdef class RequestReader(BodySource):
     cdef Py_ssize_t line_size                # of the one that is being read; of all trailers
     cdef Py_ssize_t extensions               # what all lines before chunks have had beyond a size
 
+    cdef Py_ssize_t fetch(self) except -1
+    cdef bytes take(self, Py_ssize_t size)
     cdef bint read_head(self, int64_t first_deadline) except -1
     cdef int check(self, const char *data, Py_ssize_t size, Py_ssize_t seen) except -1
     cdef int parse(self, const char *head, Py_ssize_t size) except -1

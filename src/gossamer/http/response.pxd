@@ -10,7 +10,8 @@ cdef bytes bytes_of(data, str rule)
 cdef class Response:
     cdef Transport transport                 # None: the request has been answered
     cdef bint for_head, old_protocol         # the request's method is HEAD; HTTP/1.0
-    cdef bint keep                           # the connection may go on
+    cdef public bint keep                    # the connection may go on
+    cdef public object finalizer             # called once, before the head is written; None
     cdef readonly str status
     cdef readonly list headers
     cdef int64_t declared                    # Content-Length, -1: none was given

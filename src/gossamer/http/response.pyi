@@ -5,6 +5,8 @@ from typing import TypeAlias
 _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
 class Response:
+    keep: bool
+    finalizer: Callable[[], object] | None
     @property
     def status(self) -> str | None: ...
     @property

@@ -207,10 +207,14 @@ cdef class Response:
         length: of the whole body if that is known; -1. Raises ClientDisconnected.
         """
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data), room
-        cdef char *buffer = _core.stream_buffer(&room)
-        cdef char *out = buffer
+        cdef char *buffer
+        cdef char *out
         if self.status is None:
             raise AssertionError("the application has not called start_response()")
+        if self.finalizer is not None:
+            finalizer, self.finalizer = self.finalizer, None
+            finalizer()
+        out = buffer = _core.stream_buffer(&room)
         if self.declared >= 0 and size > self.declared - self.sent and not self.bodiless:
             self.cut = True
             size = self.declared - self.sent

@@ -123,13 +123,13 @@ class Server(Connections):
         self._end.unpark(len(self._end))
 
     def _accept(self, listener: socket.socket) -> None:
-        serve = self.server_of(listener, self.ssl_context)
+        connection_of = self.connections_of(listener, self.ssl_context)
         with contextlib.suppress(_core.GreenletExit):
             while listener.fileno() >= 0:
                 try:
                     for _ in range(_ACCEPTED_AT_ONCE):
                         client, address = listener.accept()
-                        _core.spawn(serve(client, address))
+                        _core.spawn(connection_of(client, address).serve)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on
                     self._look_into(error)
                 _core.sleep(0)
@@ -137,7 +137,7 @@ class Server(Connections):
     def _accept_last(self, listener: socket.socket) -> None:
         """What waits in the backlog would be lost when the listener is closed."""
         with contextlib.suppress(OSError, MemoryError):
-            serve = self.server_of(listener, self.ssl_context)
+            connection_of = self.connections_of(listener, self.ssl_context)
             listener.settimeout(0)
             for _ in range(BACKLOG):
                 try:
@@ -146,7 +146,7 @@ class Server(Connections):
                     if error.errno not in _CLIENT_GONE:
                         raise
                 else:
-                    _core.spawn(serve(client, address))
+                    _core.spawn(connection_of(client, address).serve)
 
     def _look_into(self, error: Exception) -> None:
         """accept() has failed. That the client is gone again is no matter; anything else may have passed in a while."""

@@ -1,4 +1,4 @@
-"""Looking hosts up: gevent's package of that name, of which `gossamer.resolver.thread` is the one resolver there is."""
+"""Looking hosts up: gevent's package of that name, of which `gossamer.resolver.thread` is the one in use."""
 
 from gossamer._sync.resolver import Resolver
 
