@@ -172,3 +172,23 @@ def test_a_socket_with_a_timeout_keeps_it_while_somebody_waits() -> None:
         it.sendto(b"x", it.getsockname())
         joined(reader)
         assert it.gettimeout() == 30
+
+
+def test_no_argument_is_looked_at_after_one_that_failed() -> None:
+    class Failing:
+        def __iter__(self) -> Iterator[bytes]:
+            raise LookupError("no buffers")
+
+    class Asked:
+        asked = False
+
+        def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
+            self.asked = True
+            return iter(())
+
+    left, right = socket.socketpair()
+    with left, right:
+        ancillary = Asked()
+        with pytest.raises(LookupError, match="no buffers"):
+            left.sendmsg(Failing(), ancillary)
+        assert not ancillary.asked

@@ -4,6 +4,7 @@ import array
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from gossamer import Timeout, _core
 from gossamer._core import get_hub, interrupt, sleep, spawn
+from tests.support.children import run_child
 from tests.support.runtime import ended, joined, turns, until
 
 Pair = tuple[socket.socket, socket.socket]
@@ -266,3 +268,63 @@ def test_ancillary_data_is_that_of_the_beginning(unix: Pair) -> None:
     data, came, *_ = right.recvmsg(10, socket.CMSG_SPACE(4))
     os.close(array.array("i", came[0][2])[0])
     assert data == b"!"
+
+
+def test_a_number_that_changes_is_asked_for_once() -> None:
+    child = run_child(
+        """
+        import socket
+        from gossamer._core import spawn
+        from tests.support.runtime import joined, turns
+
+        class Number:
+            asked = 0
+
+            def __init__(self, other):
+                self.other = other
+
+            def __index__(self):
+                self.asked += 1
+                return 6 if self.asked == 1 else self.other
+
+        buffer = bytearray(6)
+        for other in (1, 1 << 30):
+            for receive in (
+                lambda it, size: it.recvfrom(size, socket.MSG_WAITALL)[0],
+                lambda it, size: it.recvmsg(size, 0, socket.MSG_WAITALL)[0],
+                lambda it, size: buffer[:it.recvfrom_into(buffer, size, socket.MSG_WAITALL)[0]],
+            ):
+                left, right = socket.socketpair()
+                number = Number(other)
+                receiver = spawn(receive, left, number)
+                turns()
+                for piece in (b"abc", b"de", b"fghi"):
+                    right.sendall(piece)
+                    turns()
+                assert joined(receiver) == [b"abcdef"]
+                assert number.asked == 1
+                left.close()
+                right.close()
+        """
+    )
+    assert child.status == 0, child.describe()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="classes have had __buffer__() since 3.12")
+def test_a_buffer_that_shrinks_is_not_written_beyond(unix: Pair) -> None:
+    class Shrinking:
+        def __init__(self) -> None:
+            self.bytes = bytearray(100)
+
+        def __buffer__(self, flags: int) -> memoryview:
+            view = memoryview(self.bytes)
+            self.bytes = bytearray(4)
+            return view
+
+    left, right = unix
+    right.sendall(b"ab")
+    receiver = spawn(left.recvfrom_into, Shrinking(), 90, ALL)
+    turns()
+    fed(right, b"cdefgh")
+    assert joined(receiver) == [(4, None)]
+    assert left.recv(10) == b"efgh"

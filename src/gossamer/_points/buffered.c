@@ -268,7 +268,7 @@ call_later(PyObject *self, const char *name, PyObject *args)
 static PyObject *
 writer_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return close_result(point_hub(&buffered_points[WRITER_CLOSE]), self, call_object(WRITER_CLOSE, self, NULL));
+    return close_result(&buffered_points[WRITER_CLOSE], self, call_object(WRITER_CLOSE, self, NULL));
 }
 
 static PyObject *

@@ -37,9 +37,10 @@ is_finalizing(PyObject *self)
 }
 
 PyObject *
-close_result(struct hub *hub, PyObject *self, PyObject *result)
+close_result(const struct point *point, PyObject *self, PyObject *result)
 {
-    if (likely(result != NULL) || hub == NULL || hub->closing || PyErr_ExceptionMatches(PyExc_Exception))
+    struct hub *hub = result == NULL ? point_hub(point) : NULL;
+    if (likely(hub == NULL) || hub->closing || PyErr_ExceptionMatches(PyExc_Exception))
         return result;
     PyObject *exception = PyErr_GetRaisedException();
     if (is_finalizing(self))
@@ -52,12 +53,12 @@ static PyObject *
 text_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     const struct point *point = &finalizing_points[TEXT];
-    return close_result(point_hub(point), self, point_original_noargs(point, self));
+    return close_result(point, self, point_original_noargs(point, self));
 }
 
 static PyObject *
 pair_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     const struct point *point = &finalizing_points[PAIR];
-    return close_result(point_hub(point), self, point_original_noargs(point, self));
+    return close_result(point, self, point_original_noargs(point, self));
 }

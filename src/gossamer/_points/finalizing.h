@@ -4,8 +4,8 @@
 
 #include "points.h"
 
-/* What close() of a file returns, or NULL with an exception set: an interrupt that the interpreter is about to clear is
-   raised again at the caller's next wait. Hands `result` on. */
-PyObject *close_result(struct hub *hub, PyObject *self, PyObject *result);
+/* What close() of a file, a point, returns, or NULL with an exception set: an interrupt that the interpreter is about to
+   clear is raised again at the caller's next wait. Hands `result` on. */
+PyObject *close_result(const struct point *point, PyObject *self, PyObject *result);
 
 #endif

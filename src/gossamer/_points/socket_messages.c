@@ -3,8 +3,9 @@
 
    - A socket with a timeout would poll for it first: such a call is made on a stand-in that has none.
    - Arguments are those of the beginning, whatever becomes of them during a wait: lists, and generators, which can be
-     read once only, are copied, and buffers cannot be resized before the call has returned. What is wrong is passed on
-     as it is: the original looks at all its arguments before it does anything.
+     read once only, are copied, an __index__() is asked for its number once, and buffers cannot be resized before the
+     call has returned. What is wrong is passed on as it is: the original looks at all its arguments before it does
+     anything.
    - The kernel's blocking send goes on until all is gone when the socket is a stream: so does ours.
    - When a Unix datagram socket is sent to by address and the receiver is full, nothing tells when that
      ends: it is tried again every few milliseconds. */
@@ -56,6 +57,14 @@ series_from(PyObject *argument)
     return is_iterable ? PySequence_Tuple(argument) : Py_NewRef(argument);
 }
 
+/* The number that an argument stands for now; what is no number stays what it is. New reference. */
+static PyObject *
+number_or_given(PyObject *given)
+{
+    PyObject *number = PyIndex_Check(given) ? number_from(given) : NULL;
+    return number != NULL ? number : Py_NewRef(given);
+}
+
 /* The number given at `place`, with MSG_DONTWAIT. New reference; what is no number stays what it is. */
 static PyObject *
 patient_flags(struct message_call *call, PyObject *given)
@@ -79,25 +88,31 @@ call_clear(struct message_call *call)
         Py_CLEAR(call->args[i]);
 }
 
+/* What the call gets for `given`, the argument at `i`; NULL: there is none. New reference, or NULL with an exception
+   set. */
+static PyObject *
+argument_kept(struct message_call *call, Py_ssize_t i, PyObject *given, PyObject *filler)
+{
+    if (given == NULL)
+        return Py_NewRef(filler);
+    return is_series(call, i) ? series_from(given) : call->which == SENDMSG ? Py_NewRef(given) : number_or_given(given);
+}
+
 /* Copies the arguments, with flags at `place` and `filler` where one in between is not given. Returns -1
    with an exception set. */
 static int
 call_fill(struct message_call *call, PyObject *const *args, Py_ssize_t count, Py_ssize_t place, PyObject *filler)
 {
     call->count = count > place ? count : place + 1;
-    bool complete = true;
     for (Py_ssize_t i = 0; i < call->count; i++) {
         PyObject *given = i < count ? args[i] : NULL;
-        if (i == place)
-            call->args[i] = patient_flags(call, given);
-        else
-            call->args[i] = given == NULL ? Py_NewRef(filler) : is_series(call, i) ? series_from(given) : Py_NewRef(given);
-        complete = complete && call->args[i] != NULL;
+        call->args[i] = i == place ? patient_flags(call, given) : argument_kept(call, i, given, filler);
+        if (call->args[i] == NULL) {
+            call_clear(call);
+            return -1;
+        }
     }
-    if (complete)
-        return 0;
-    call_clear(call);
-    return -1;
+    return 0;
 }
 
 /* ---- holding on to buffers ---- */
@@ -324,8 +339,8 @@ socket_sendto(PyObject *self, PyObject *const *args, Py_ssize_t count)
     struct message_call call = {.which = SENDTO, .direction = WRITING, .self = self, .count = 3};
     call.args[0] = Py_NewRef(args[0]);
     call.args[1] = patient_flags(&call, count == 3 ? args[1] : NULL);
-    call.args[2] = address_resolved(hub, (SocketObject *)self, args[count - 1]);
-    PyObject *result = call.args[1] != NULL && call.args[2] != NULL ? call_patiently(hub, &call) : NULL;
+    call.args[2] = call.args[1] != NULL ? address_resolved(hub, (SocketObject *)self, args[count - 1]) : NULL;
+    PyObject *result = call.args[2] != NULL ? call_patiently(hub, &call) : NULL;
     if (result != NULL && sends_all((SocketObject *)self, call.flags))
         result = send_rest(hub, &call, result);
     call_clear(&call);

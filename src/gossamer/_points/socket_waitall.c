@@ -38,7 +38,8 @@ slice_of(PyObject *view, Py_ssize_t begin, Py_ssize_t end)
 
 /* ---- how much ---- */
 
-/* Of a call whose buffers are held; -1 with an exception set. */
+/* Of a call whose buffers are held; -1 with an exception set. An object with __buffer__() may have shown the original
+   more than it shows now. */
 static Py_ssize_t
 bytes_wanted(const struct message_call *call)
 {
@@ -46,7 +47,8 @@ bytes_wanted(const struct message_call *call)
     switch (call->which) {
     case RECVFROM_INTO:
         limit = PyNumber_AsSsize_t(call->args[1], PyExc_OverflowError);
-        return limit != 0 ? limit : PyMemoryView_GET_BUFFER(call->args[0])->len;
+        total = PyMemoryView_GET_BUFFER(call->args[0])->len;
+        return limit != 0 && limit < total ? limit : total;
     case RECVMSG_INTO:
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(call->args[0]); i++)
             total += PyMemoryView_GET_BUFFER(PyTuple_GET_ITEM(call->args[0], i))->len;
@@ -206,7 +208,7 @@ receive_rest(struct hub *hub, struct message_call *call, PyObject *result)
         Py_DECREF(result);
         return NULL;
     }
-    if (size_of(result) == gathering.wanted || is_the_last(call, result))
+    if (size_of(result) >= gathering.wanted || is_the_last(call, result))
         return result;
     if (call->flags & MSG_PEEK)
         return peek_again(hub, call, result, gathering.wanted);

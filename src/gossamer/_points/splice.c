@@ -103,11 +103,14 @@ end_give_back(const struct end *end)
 static PyObject *
 splice_once(PyObject *const *row, const struct end ends[2])
 {
-    if (end_lend(&ends[SOURCE]) < 0 || end_lend(&ends[DESTINATION]) < 0)
+    PyObject *result = NULL;
+    if (end_lend(&ends[SOURCE]) < 0)
         return NULL;
-    PyObject *result = point_original(&splice_points[0], NULL, row, ARGUMENTS, NULL);
+    if (end_lend(&ends[DESTINATION]) == 0) {
+        result = point_original(&splice_points[0], NULL, row, ARGUMENTS, NULL);
+        end_give_back(&ends[DESTINATION]);
+    }
     end_give_back(&ends[SOURCE]);
-    end_give_back(&ends[DESTINATION]);
     return result;
 }
 
