@@ -1,15 +1,18 @@
 """What belongs to a green thread, not to its OS thread: threading.local and what asyncio runs."""
 
 import asyncio
+import gc
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from gossamer import _core
+import gossamer.local
+from gossamer import Greenlet, _core
 from gossamer._core import getcurrent, greenlet, spawn
 from tests.support.children import output_of, run_child
 from tests.support.green_threads import green_threads, run_all
@@ -89,6 +92,31 @@ def test_locals_are_dropped_in_the_thread_before_anybody_joins_it() -> None:
     thread = threading.Thread(target=body)
     run_all(thread)
     assert dropped == [(True, True)]
+
+
+@pytest.mark.parametrize("kind", [threading.local, gossamer.local.local])
+@pytest.mark.parametrize("start", [lambda body: threading.Thread(target=body), Greenlet, _core.GreenThread])
+def test_locals_go_with_the_end_though_somebody_keeps_the_thread(kind: Any, start: Any) -> None:
+    local = kind()
+    references: list[weakref.ref[Any]] = []
+
+    class Held:
+        pass
+
+    def body() -> None:
+        local.held = Held()
+        references.append(weakref.ref(local.held))
+        _core.sleep(0)
+
+    gc.disable()
+    try:
+        thread = start(body)
+        thread.start()
+        thread.join()
+        turns(1)
+        assert [reference() for reference in references] == [None]
+    finally:
+        gc.enable()
 
 
 def test_locals_that_lead_back_to_their_green_thread_are_collected() -> None:
