@@ -14,6 +14,7 @@ from gossamer.cli._listen import (
     bind_shared,
     local_address,
     parse_address,
+    parse_addresses,
     reserve,
     socket_file,
 )
@@ -54,6 +55,13 @@ def test_what_is_no_address_is_refused_with_the_reason(text: str, reason: str) -
     with pytest.raises(ListenError) as caught:
         parse_address(text)
     assert reason in str(caught.value)
+
+
+def test_an_address_may_be_given_once_and_a_free_port_as_often_as_one_likes() -> None:
+    assert len(parse_addresses(["127.0.0.1:0", "127.0.0.1:0", "unix:a", "unix:b", ":81", "[::1]:81"])) == 6
+    for texts in (["127.0.0.1:8000", "127.0.0.1"], ["unix:a", "unix:a"], [":81", "*:81"]):
+        with pytest.raises(ListenError, match=f"{parse_address(texts[0])} is given twice"):
+            parse_addresses(texts)
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:8080", "[::1]:81", "unix:/run/shop.sock"])

@@ -53,18 +53,19 @@ def hello(folder: Path) -> None:
 class Served:
     """A running `gossamer serve`."""
 
-    def __init__(self, process: subprocess.Popen[Any], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[Any], *urls: str) -> None:
         self.process = process
-        self.url = url
+        self.urls = urls
 
-    def get(self, path: str = "/") -> tuple[int, str]:
-        """Status and body of a GET."""
-        if self.url.startswith("unix:"):
+    def get(self, path: str = "/", at: int = 0) -> tuple[int, str]:
+        """Status and body of a GET. at: which of the addresses is asked."""
+        url = self.urls[at]
+        if url.startswith("unix:"):
             client = http.client.HTTPConnection("localhost", timeout=patience(30))
             client.sock = socket.socket(socket.AF_UNIX)
-            client.sock.connect(self.url.removeprefix("unix:"))
+            client.sock.connect(url.removeprefix("unix:"))
         else:
-            host, port = self.url.removeprefix("http://").rstrip("/").split(":")
+            host, port = url.removeprefix("http://").rstrip("/").split(":")
             client = http.client.HTTPConnection(host, int(port), timeout=patience(30))
         with contextlib.closing(client):
             client.request("GET", path)
@@ -79,15 +80,15 @@ class Served:
 
 @contextlib.contextmanager
 def serve(*words: str, bind: str = "127.0.0.1:0") -> Iterator[Served]:
-    """Start `gossamer serve WORDS` and wait until it says where it is."""
-    command = [*MODULE, "serve", "--bind", bind, *words]
+    """Start `gossamer serve WORDS` and wait until it says where it is. bind: one address, or several with spaces."""
+    command = [*MODULE, "serve", *(word for address in bind.split() for word in ("--bind", address)), *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            found = re.search(r"serving .+ on (\S+)", line)
+            found = re.search(r"serving .+ on (.+?) (?:with|\()", line)
             assert found is not None, line
-            yield Served(process, found[1])
+            yield Served(process, *found[1].split(", "))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -109,6 +110,35 @@ def test_a_unix_socket_is_served_and_its_file_taken_away(folder: Path) -> None:
         assert served.get()[0] == 200
         assert served.stop() == 0
     assert not (folder / "socket").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_several_addresses_are_served(folder: Path, workers: str) -> None:
+    with serve("--workers", workers, "hello:app", bind="127.0.0.1:0 unix:one 127.0.0.1:0 unix:two") as served:
+        assert len(set(served.urls)) == 4
+        for _ in range(3):
+            assert [served.get("/path", at)[1].split()[0] for at in range(4)] == ["/path"] * 4
+        assert served.stop() == 0
+    assert not (folder / "one").exists() and not (folder / "two").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_one_address_of_several_that_is_in_use_is_named_and_none_served(folder: Path, workers: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        binds = ["--bind", "unix:one", "--bind", f"127.0.0.1:{port}", "--bind", "127.0.0.1:0"]
+        ended = run_command([*MODULE, "serve", *binds, "--workers", workers, "hello:app"])
+    assert ended.status == 2, ended.describe()
+    assert f"cannot listen on 127.0.0.1:{port}: it is in use" in ended.err
+    assert not (folder / "one").exists()
+
+
+def test_an_address_that_another_one_holds_already_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    ended = run_command([*MODULE, "serve", "--bind", f"0.0.0.0:{port}", "--bind", f"127.0.0.1:{port}", "hello:app"])
+    assert ended.status == 2, ended.describe()
+    assert f"cannot listen on 127.0.0.1:{port}: it is in use" in ended.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 BACKLOG = 2048
@@ -73,6 +73,17 @@ def parse_address(text: str) -> Address:
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ListenError(f"{port!r} in {text!r} is not a port, a number from 0 to 65535")
     return Address(None, "" if host == "*" else host, int(port))
+
+
+def parse_addresses(texts: Iterable[str]) -> list[Address]:
+    """What each of `texts` says. Raises ListenError if one is no address, or two are the same."""
+    addresses: list[Address] = []
+    for text in texts:
+        address = parse_address(text)
+        if address in addresses and (address.path is not None or address.port != 0):
+            raise ListenError(f"{address} is given twice; listen on it once, or give another address")
+        addresses.append(address)
+    return addresses
 
 
 def _refuse_likely_mistakes(text: str) -> None:

@@ -4,7 +4,7 @@ The process is made ready before anything of the application is imported: blocki
 `import gevent` finds Gossamer. Signals: SIGTERM and SIGINT stop accepting, let what is under way finish within the
 grace period, and end with status 0; a second one ends the rest at once.
 
-The address is announced when whoever connects is answered, never before: scripts wait for that line.
+The addresses are announced when whoever connects is answered, never before: scripts wait for that line.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gossamer.cli._listen import (
     bind_shared,
     cannot_listen,
     local_address,
-    parse_address,
+    parse_addresses,
     reserve,
     socket_file,
 )
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from gossamer.http.limits import Limits
 
 CANNOT_START = 2
+DEFAULT_ADDRESS = "127.0.0.1:8000"
 GRACE = 30.0
 """Seconds that requests under way have to finish."""
 
@@ -71,13 +72,13 @@ def _main(arguments: Sequence[str]) -> int:
         parser.error(f"argument --limit: {error}")
     try:
         target = parse_target(options.application)
-        address = parse_address(options.bind)
+        addresses = parse_addresses(options.bind or [DEFAULT_ADDRESS])
         if not sys.flags.safe_path:
             sys.path.insert(0, current_folder())
         raise_limit_of_open_files()
         if options.workers > 1:
-            return serve_with_workers(options, target, address)
-        return serve_alone(options, target, address)
+            return serve_with_workers(options, target, addresses)
+        return serve_alone(options, target, addresses)
     except (ApplicationError, ListenError, ProgramError) as error:
         return _cannot_start(error, verbose=options.verbose)
 
@@ -107,51 +108,67 @@ def raise_limit_of_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def serve_alone(options: argparse.Namespace, target: Target, address: Address) -> int:
+def serve_alone(options: argparse.Namespace, target: Target, addresses: Sequence[Address]) -> int:
     """Serve in this process."""
-    with bind(address) as listener, socket_file(address):
-        known = local_address(listener)
+    with contextlib.ExitStack() as held:
+        listeners = [_hold(held, address, bind) for address in addresses]
+        known = [local_address(listener) for listener in listeners]
         prepare(as_gevent=True)
         application = load_application(target)
-        run_server(options, application, listener, lambda: announce(known, options.application))
+        run_server(options, application, listeners, lambda: announce(known, options.application))
     return 0
 
 
-def serve_with_workers(options: argparse.Namespace, target: Target, address: Address) -> int:
+def serve_with_workers(options: argparse.Namespace, target: Target, addresses: Sequence[Address]) -> int:
     """Serve in several processes. A TCP port is shared by SO_REUSEPORT, a Unix socket is inherited."""
-    with reserve(address) if address.path is None else bind(address) as reserved, socket_file(address):
-        known = local_address(reserved)
-        if address.path is not None:
-            reserved.listen(BACKLOG)
+    with contextlib.ExitStack() as held:
+        reserved = [_hold(held, address, reserve if address.path is None else bind) for address in addresses]
+        known = [local_address(listener) for listener in reserved]
+        for listener in reserved:
+            if listener.family == socket.AF_UNIX:
+                listener.listen(BACKLOG)
         workers = Workers(
             options.workers,
-            functools.partial(_work, options, target, known, reserved),
+            functools.partial(_work, options, target, reserved),
             started=lambda: announce(known, options.application, options.workers),
             patience=options.grace + 5.0,
         )
         return workers.run()
 
 
-def _work(options: argparse.Namespace, target: Target, address: Address, reserved: socket.socket, links: Links) -> int:
+def _hold(held: contextlib.ExitStack, address: Address, bound: Callable[[Address], socket.socket]) -> socket.socket:
+    """A listener at `address`, which `held` closes in the end, and whose file it takes away."""
+    listener = held.enter_context(bound(address))
+    held.enter_context(socket_file(address))
+    return listener
+
+
+def _work(options: argparse.Namespace, target: Target, reserved: Sequence[socket.socket], links: Links) -> int:
     """What each worker does."""
     try:
         prepare(as_gevent=True)
         application = load_application(target)
-        listener = reserved
-        if address.path is None:
-            listener = bind_shared(address)
-            reserved.close()
-        with listener:
-            run_server(options, application, listener, links.ready, links.lifeline)
+        with contextlib.ExitStack() as held:
+            listeners = [held.enter_context(_own_listener(listener)) for listener in reserved]
+            run_server(options, application, listeners, links.ready, links.lifeline)
     except (ApplicationError, ListenError, ProgramError) as error:
         return _cannot_start(error, verbose=options.verbose)
     return 0
 
 
+def _own_listener(reserved: socket.socket) -> socket.socket:
+    """A worker's own: of a TCP port another one, of a Unix socket the one that was bound."""
+    if reserved.family == socket.AF_UNIX:
+        return reserved
+    listener = bind_shared(local_address(reserved))
+    reserved.close()
+    return listener
+
+
 def run_server(
     options: argparse.Namespace,
     application: Application,
-    listener: socket.socket,
+    listeners: Sequence[socket.socket],
     started: Callable[[], object],
     lifeline: int | None = None,
 ) -> None:
@@ -159,7 +176,7 @@ def run_server(
 
     started: called once whoever connects is answered.
     lifeline: a worker's; None: this process is the only one.
-    Raises ListenError if somebody else has begun to listen there since the listener was bound.
+    Raises ListenError if somebody else has begun to listen there since one of the listeners was bound.
     """
     from gossamer import _core
     from gossamer.http.access_log import CombinedLog
@@ -167,7 +184,7 @@ def run_server(
 
     server = Server(
         application,
-        [listener],
+        listeners,
         access_log=CombinedLog() if options.access_log else None,
         timeout=options.timeout,
         limits=options.limits,
@@ -192,21 +209,22 @@ def run_server(
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    known = local_address(listener)
     try:
         server.start()
     except OSError as error:
-        raise cannot_listen(error, known) from error
+        silent = [one for one in listeners if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)]
+        raise cannot_listen(error, local_address(silent[0])) from error
     if lifeline is not None:
         _core.spawn(watch_parent, lifeline)
     started()
     server.serve_forever()
 
 
-def announce(address: Address, application: str, workers: int = 1) -> None:
+def announce(addresses: Sequence[Address], application: str, workers: int = 1) -> None:
     """Tell where the server is."""
+    where = ", ".join(address.url for address in addresses)
     processes = f" with {workers} workers" if workers > 1 else ""
-    say(f"gossamer: serving {application} on {address.url}{processes} (Ctrl-C stops it)")
+    say(f"gossamer: serving {application} on {where}{processes} (Ctrl-C stops it)")
 
 
 def _cannot_start(error: Exception, *, verbose: bool) -> int:
@@ -238,15 +256,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--bind",
         metavar="ADDRESS",
-        default="127.0.0.1:8000",
-        help="HOST:PORT or unix:PATH (127.0.0.1:8000); port 0 takes one that is free",
+        action="append",
+        default=[],
+        help=f"HOST:PORT or unix:PATH ({DEFAULT_ADDRESS}); port 0 takes one that is free; can be given several times",
     )
     parser.add_argument(
         "--workers",
         metavar="N",
         type=functools.partial(_positive, int),
         default=1,
-        help="processes that share the address (1)",
+        help="processes that share the addresses (1)",
     )
     parser.add_argument("--access-log", action="store_true", help="a line for each response on the standard output")
     parser.add_argument(
