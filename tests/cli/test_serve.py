@@ -301,7 +301,8 @@ def test_limits_are_options() -> None:
     ("limit", "reason"),
     [
         ("heads=5", "there is no 'heads', but request_line, head, "),
-        ("head", "head must be a number or 'none', not ''"),
+        ("head", "'head' is not NAME=VALUE, such as head=100 or head=none"),
+        ("head=", "head must be a number or 'none', not ''"),
         ("head=none", "head must be a whole number, more than 0, not None"),
         ("stall=-1", "stall must be a number, more than 0, or None, not -1"),
     ],

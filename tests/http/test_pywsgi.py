@@ -312,10 +312,10 @@ def test_serve_forever_ends_when_it_is_stopped() -> None:
     assert serving.successful()
 
 
-@pytest.mark.parametrize("options", [{"log": "wrong"}, {"environ": 5}, {"spawn": "wrong"}])
+@pytest.mark.parametrize("options", [{"log": "wrong"}, {"environ": 5}, {"spawn": "wrong"}, {"application": 5}])
 def test_an_argument_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
-        WSGIServer(("127.0.0.1", 0), hello, **options)
+        WSGIServer(("127.0.0.1", 0), **{"application": hello, **options})
 
 
 def test_environments_print_as_their_types_say() -> None:

@@ -231,7 +231,10 @@ def test_the_handshakes_time_is_not_the_handlers(tmp_path: Path) -> None:
     assert timeouts == [None]
 
 
-@pytest.mark.parametrize("listener", ["nonsense", "host:port", None, (1, 2), ("127.0.0.1",), 1.5])
+@pytest.mark.parametrize(
+    "listener",
+    ["nonsense", "host:port", None, (1, 2), ("127.0.0.1",), 1.5, -1, ("127.0.0.1", "http"), ("127.0.0.1", 65536)],
+)
 def test_an_address_that_makes_no_sense_is_refused(listener: Any) -> None:
     with pytest.raises(ValueError, match="cannot listen on"):
         StreamServer(listener, echo)
@@ -243,6 +246,19 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
         with pytest.raises(OSError, match=str(taken.getsockname()[1])):
             server.start()
         assert (server.started, server.closed) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"bogus": 1}, "there is no argument 'bogus'"),
+        ({"ssl_context": ssl.create_default_context(), "certfile": "file"}, "there is no argument 'certfile'"),
+        ({"ciphers": "ALL"}, "TLS needs an ssl_context, or a certfile"),
+    ],
+)
+def test_arguments_that_make_no_sense_for_tls_are_refused(arguments: dict[str, Any], reason: str) -> None:
+    with pytest.raises(TypeError, match=reason):
+        StreamServer(LOOPBACK, echo, **arguments)
 
 
 @pytest.mark.parametrize("spawn", [3.5, True, "process"])

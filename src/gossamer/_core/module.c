@@ -84,7 +84,7 @@ static int
 refuse_free_threading(void)
 {
 #ifdef Py_GIL_DISABLED
-    if (PY_VERSION_HEX >= 0x030e0000) {
+    if (FREE_THREADING_DEFERS_COUNTS) {
         PyErr_SetString(PyExc_ImportError,
                         "gossamer does not work on free-threaded builds of CPython 3.14 and later yet; "
                         "use an ordinary build, or a free-threaded 3.13");

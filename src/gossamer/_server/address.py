@@ -4,6 +4,7 @@ import socket
 from collections.abc import Sequence
 
 Address = tuple[str, int] | Sequence[object] | str | int
+HIGHEST_PORT = 65535
 Parsed = tuple[socket.AddressFamily, object]
 
 
@@ -37,6 +38,8 @@ def _parse_text(text: str) -> Parsed:
 
 
 def _internet(host: str, port: object, *rest: object) -> Parsed:
+    if not isinstance(port, int) or not 0 <= port <= HIGHEST_PORT:
+        raise ValueError(f"cannot listen on port {port!r}: give a number from 0 to {HIGHEST_PORT}")
     if host in {"", "*"}:
         return (socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET), ("", port)
     return (socket.AF_INET6 if ":" in host else socket.AF_INET), (host, port, *rest)

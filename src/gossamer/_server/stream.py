@@ -3,9 +3,13 @@
 import contextlib
 import socket
 import ssl
+from inspect import signature
 from typing import Any, ClassVar
 
 from gossamer._server.base import BaseServer, Handler
+
+CONTEXT_ARGUMENTS = frozenset({"ca_certs", "cert_reqs", "certfile", "ciphers", "keyfile", "ssl_version"})
+WRAP_ARGUMENTS = frozenset(signature(ssl.SSLContext.wrap_socket).parameters) - {"self", "sock"}
 
 
 class StreamServer(BaseServer):
@@ -16,7 +20,8 @@ class StreamServer(BaseServer):
     ssl_args: with any, connections are wrapped into TLS before they are handled: `ssl_context` and arguments of its
         `wrap_socket`, or `certfile`, `keyfile`, `ca_certs`, `cert_reqs`, `ciphers` to make a context from.
 
-    Raises what BaseServer raises, and ssl.SSLError or OSError for files that cannot be loaded.
+    Raises what BaseServer raises, TypeError for other arguments than these, and ssl.SSLError or OSError for files that
+    cannot be loaded.
     """
 
     backlog = 1024
@@ -132,10 +137,15 @@ def _tls(arguments: dict[str, Any]) -> tuple[ssl.SSLContext, dict[str, Any]]:
     """The context, and what is left of the arguments for its `wrap_socket`."""
     rest = dict(arguments)
     context = rest.pop("ssl_context", None)
+    known = WRAP_ARGUMENTS if context is not None else WRAP_ARGUMENTS | CONTEXT_ARGUMENTS
+    if unknown := rest.keys() - known:
+        raise TypeError(f"there is no argument {min(unknown)!r}; those of TLS are, besides, {', '.join(sorted(known))}")
     if context is not None:
         return context, rest
+    if rest.get("certfile") is None:
+        raise TypeError("TLS needs an ssl_context, or a certfile to make one from")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(rest.pop("certfile", None), rest.pop("keyfile", None))
+    context.load_cert_chain(rest.pop("certfile"), rest.pop("keyfile", None))
     if (authorities := rest.pop("ca_certs", None)) is not None:
         context.load_verify_locations(authorities)
     if (requirement := rest.pop("cert_reqs", None)) is not None:

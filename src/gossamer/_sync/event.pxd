@@ -11,5 +11,6 @@ cdef class Linkable:
     cdef int notify_links(self) except -1
 
 
+cdef int is_negative(object timeout) except -1
 cdef int deadline_of(object timeout, int64_t *deadline) except -1
 cdef int time_is_up(object timeout, bint raises) except -1

@@ -19,9 +19,19 @@ from gossamer cimport _core
 _core.runtime_import()
 
 
+cdef int is_negative(object timeout) except -1:
+    """Whether it is a time in seconds below zero. None, for no timeout, is not."""
+    if timeout is None:
+        return False
+    try:
+        return timeout < 0
+    except TypeError:
+        raise TypeError(f"a time in seconds must be a number or None, not {type(timeout).__name__}") from None
+
+
 cdef int deadline_of(object timeout, int64_t *deadline) except -1:
     """The deadline for a timeout in seconds; one that lies in the past for a negative one, as gevent has it."""
-    if timeout is not None and timeout < 0:
+    if is_negative(timeout):
         timeout = 0
     return _core.runtime_deadline_from(timeout, deadline)
 

@@ -355,7 +355,9 @@ def _join_each(crowd: list[_core.GreenThread], timeout: float | None) -> list[_c
     if timeout is None:
         _core.join_all(crowd)
         return crowd
-    deadline = monotonic() + timeout
+    from gossamer._sync.wait import deadline_after
+
+    deadline = deadline_after(timeout)
     for it in crowd:
         if not it.ready():
             it.join(max(deadline - monotonic(), 0))

@@ -9,6 +9,7 @@ The behaviour is that of gevent's documentation of `gevent.pool`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import index
 from typing import Any
 
 from gossamer import _core
@@ -155,7 +156,7 @@ class Pool(Group):
     """
 
     def __init__(self, size: int | None = None, greenlet_class: Any = None) -> None:
-        if size is not None and size < 0:
+        if size is not None and index(size) < 0:
             raise ValueError(f"a pool cannot have {size} places: give a number that is not negative, or None")
         super().__init__()
         self.size = size

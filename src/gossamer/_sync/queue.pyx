@@ -19,7 +19,7 @@ from warnings import warn
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 from gossamer cimport _core
-from gossamer._sync.event cimport deadline_of, time_is_up
+from gossamer._sync.event cimport deadline_of, is_negative, time_is_up
 
 _core.runtime_import()
 
@@ -35,7 +35,7 @@ else:
 
 
 cdef int refuse_negative(object timeout) except -1:
-    if timeout is not None and timeout < 0:
+    if is_negative(timeout):
         raise ValueError("'timeout' must be a non-negative number")
     return 0
 
@@ -103,7 +103,7 @@ cdef class SimpleQueue:
     # ---- what it is ----
 
     cdef int set_limit(self, maxsize) except -1:
-        self.limit = 0 if maxsize is None or maxsize <= 0 else maxsize
+        self.limit = 0 if maxsize is None else max(<Py_ssize_t>maxsize, 0)
         return 0
 
     @property

@@ -79,6 +79,11 @@ def spawn_raw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> _core.
 
 
 def kill(greenlet: _core.greenlet, exception: type[BaseException] | BaseException = GreenletExit) -> None:
-    """Raise an exception in a greenlet of any kind, without waiting for its end. See `Greenlet.kill`."""
+    """Raise an exception in a greenlet of any kind, without waiting for its end. See `Greenlet.kill`.
+
+    Raises TypeError for what is no greenlet, and for what is no exception.
+    """
+    if not isinstance(greenlet, _core.greenlet):
+        raise TypeError(f"kill() needs a greenlet, not {greenlet!r}")
     if not greenlet.dead:
         _core.throw_into(greenlet, exception_from(exception))

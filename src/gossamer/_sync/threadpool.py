@@ -117,10 +117,13 @@ class ThreadPool(GroupMappingMixin):
         """Have func(*args, **kwargs) called in a native thread and return its AsyncResult.
 
         Waits while there are more than `maxsize` unfinished tasks. What the function raises is told to the hub's
-        `handle_error`, too. Raises InvalidThreadUseError in another thread than the pool's.
+        `handle_error`, too. Raises InvalidThreadUseError in another thread than the pool's, TypeError for what cannot
+        be called.
         """
         if native_ident() != self._thread:
             raise InvalidThreadUseError("a task is given to a thread pool in the thread that made the pool")
+        if not callable(func):
+            raise TypeError(f"the function to run must be callable, not {type(func).__name__}")
         self._wait_for_place()
         result: AsyncResult[Any] = AsyncResult()
         task: list[Call] = []

@@ -18,6 +18,14 @@ from gossamer import _core
 __all__ = ["iwait", "wait"]
 
 
+def deadline_after(seconds: float) -> float:
+    """The time, as `monotonic()` tells it, after so many seconds. Raises TypeError for what is no number."""
+    try:
+        return monotonic() + seconds
+    except TypeError:
+        raise TypeError(f"a time in seconds must be a number, not {type(seconds).__name__}") from None
+
+
 class _Process:
     """A process that can be waited for as other objects can.
 
@@ -57,7 +65,7 @@ class _Waiting(Iterator[Any]):
         self._pending = {id(it): it for it in given}
         self._links: dict[int, Any] = {}
         self._times = Counter(map(id, given))
-        self._deadline = None if timeout is None else monotonic() + timeout
+        self._deadline = None if timeout is None else deadline_after(timeout)
         self._left = len(given) if count is None else min(count, len(given))
         self._ready: deque[Any] = deque()
         self._waiting = _core.WaitQueue("one of several objects")

@@ -91,9 +91,11 @@ def limits_from(settings: Sequence[str]) -> Limits | None:
 
     values: dict[str, float | None] = {}
     for setting in settings:
-        name, _, text = setting.partition("=")
+        name, given, text = setting.partition("=")
         if name not in Limits.__dataclass_fields__:
             raise ValueError(f"there is no {name!r}, but {', '.join(Limits.__dataclass_fields__)}")
+        if not given:
+            raise ValueError(f"{name!r} is not NAME=VALUE, such as {name}=100 or {name}=none")
         try:
             values[name] = None if text == "none" else float(text) if "." in text else int(text)
         except ValueError:

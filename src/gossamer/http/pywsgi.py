@@ -143,7 +143,8 @@ class WSGIServer(StreamServer):
     handler_class: a `WSGIHandler`.
     environ: entries for the environment of each request.
 
-    Raises what StreamServer raises, and TypeError for an `environ` that is no mapping.
+    Raises what StreamServer raises, and TypeError for an application that cannot be called and an `environ` that is no
+    mapping.
     """
 
     handler_class: type[WSGIHandler] = WSGIHandler
@@ -169,6 +170,8 @@ class WSGIServer(StreamServer):
     ) -> None:
         super().__init__(listener, None, backlog, spawn, **ssl_args)
         if application is not None:
+            if not callable(application):
+                raise TypeError(f"the application is {application!r}, which cannot be called")
             self.application = application
         if handler_class is not None:
             self.handler_class = handler_class

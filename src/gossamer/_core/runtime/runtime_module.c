@@ -3,6 +3,17 @@
 
 #include <math.h>
 
+/* PyFloat_AsDouble() goes a long way round for what sleep() is given most, and does not say what the number is for. -1.0
+   with an exception set. */
+static double
+seconds_from(PyObject *number)
+{
+    double seconds = PyLong_CheckExact(number) ? PyLong_AsDouble(number) : PyFloat_AsDouble(number);
+    if (unlikely(seconds == -1.0 && PyErr_Occurred()) && !PyNumber_Check(number))
+        PyErr_Format(PyExc_TypeError, "a time in seconds must be a number, not %.200s", Py_TYPE(number)->tp_name);
+    return seconds;
+}
+
 int
 deadline_from(PyObject *timeout, int64_t *deadline)
 {
@@ -10,7 +21,7 @@ deadline_from(PyObject *timeout, int64_t *deadline)
     timeout = timeout_seconds(timeout);
     if (timeout == Py_None)
         return 0;
-    double seconds = PyFloat_AsDouble(timeout);
+    double seconds = seconds_from(timeout);
     if (seconds == -1.0 && PyErr_Occurred())
         return -1;
     if (isnan(seconds)) {
@@ -98,13 +109,6 @@ arguments_take(const char *function, const char *const *names, Py_ssize_t known,
         values[place] = args[count + i];
     }
     return 0;
-}
-
-/* The same as PyFloat_AsDouble(), which goes a long way round for what sleep() is given most. */
-static double
-seconds_from(PyObject *number)
-{
-    return PyLong_CheckExact(number) ? PyLong_AsDouble(number) : PyFloat_AsDouble(number);
 }
 
 static int

@@ -56,6 +56,9 @@
 /* poll() refuses more milliseconds than an int has, up to 3.14. */
 #define POLL_WAITS_LONG (PY_VERSION_HEX >= 0x030f0000)
 #define HAS_STACK_LIMITS (PY_VERSION_HEX >= 0x030e0000)
+/* Frames of free-threaded builds hold references that are not counted, which the collector finds by walking the frames
+   of threads: it would miss those of parked greenlets. */
+#define FREE_THREADING_DEFERS_COUNTS (PY_VERSION_HEX >= 0x030e0000)
 /* From 3.15 on times may be whatever has __float__, such as a Decimal. */
 #define TIMES_TAKE_ANY_FLOAT (PY_VERSION_HEX >= 0x030f0000)
 
