@@ -255,7 +255,10 @@ class Greenlet(_core.GreenThread):
     # ---- links ----
 
     def link(self, callback: Callable[[Any], object]) -> None:
-        """Have callback(self) run in a new greenlet when it has ended, or now if it has. Raises TypeError."""
+        """Have callback(self) run in a new greenlet when it has ended, or now if it has.
+
+        Raises TypeError if it cannot be called.
+        """
         self.rawlink(_Link(callback))
 
     def link_value(self, callback: Callable[[Any], object]) -> None:
@@ -270,9 +273,10 @@ class Greenlet(_core.GreenThread):
 
     @classmethod
     def spawn_later(cls, seconds: float, *args: Any, **kwargs: Any) -> Self:
-        """Make one with these arguments, start it in so many `seconds`, and return it.
+        """As `spawn`, but it begins after so many `seconds`. Returns the green thread at once.
 
-        Raises TypeError if there is nothing to run.
+        Raises TypeError if there is nothing to run, or it cannot be called. From gevent's documentation of
+        gevent.spawn_later.
         """
         it = cls(*args, **kwargs)
         if it._run is _nothing:

@@ -152,7 +152,7 @@ class Pool(Group):
 
     size: how many; None for any number.
     greenlet_class: what `spawn()` makes, if not Greenlet.
-    Raises ValueError for a negative size.
+    Raises ValueError for a negative size, TypeError for one that is no whole number.
     """
 
     def __init__(self, size: int | None = None, greenlet_class: Any = None) -> None:

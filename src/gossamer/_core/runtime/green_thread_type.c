@@ -406,7 +406,8 @@ static PyMethodDef methods[] = {
      "successful($self, /)\n--\n\nWhether it has ended without an error."},
     {"rawlink", (PyCFunction)(void (*)(void))take_link, METH_FASTCALL | METH_KEYWORDS,
      "rawlink($self, /, callback)\n--\n\n"
-     "Have callback(self) called on the hub greenlet once it has ended. The callback must not block."},
+     "Have callback(self) called on the hub greenlet once it has ended. The callback must not block.\n\n"
+     "Raises TypeError if it cannot be called."},
     {"unlink", (PyCFunction)(void (*)(void))take_link_back, METH_FASTCALL | METH_KEYWORDS,
      "unlink($self, /, callback)\n--\n\nTake back the link to `callback`. Does nothing when there is none."},
     {"has_links", GreenThread_has_links, METH_NOARGS,
@@ -416,7 +417,10 @@ static PyMethodDef methods[] = {
      "start_later($self, /, seconds)\n--\n\n"
      "Have it run in so many seconds. Does nothing when it has been started before."},
     {"spawn", (PyCFunction)(void (*)(void))GreenThread_spawn, METH_CLASS | METH_FASTCALL | METH_KEYWORDS,
-     "spawn($type, /, *args, **kwargs)\n--\n\nMake one as the class does with these arguments, start it and return it."},
+     "spawn($type, /, *args, **kwargs)\n--\n\n"
+     "Have a function run in a green thread of its own when its turn comes, and return that.\n\n"
+     "The arguments are those that the class is made with: the function, and what to call it with.\n"
+     "Raises TypeError for what cannot be called. From gevent's documentation of gevent.spawn."},
     {NULL, NULL, 0, NULL},
 };
 

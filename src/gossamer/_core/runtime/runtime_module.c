@@ -214,7 +214,9 @@ static PyMethodDef functions[] = {
     {"sleep", (PyCFunction)(void (*)(void))core_sleep, METH_FASTCALL | METH_KEYWORDS,
      "sleep(seconds=0, ref=True)\n--\n\n"
      "Wait so many `seconds`, or with 0 let everybody who is ready go first.\n\n"
-     "With ref=False the end of this wait is nothing that the hub's join() waits for."},
+     "With ref=False the end of this wait is nothing that the hub's join() waits for.\n\n"
+     "Raises TypeError or ValueError for what is no number, and BlockingSwitchOutError on the hub greenlet. From\n"
+     "gevent's documentation of gevent.sleep."},
     {"throw_into", core_throw_into, METH_VARARGS,
      "throw_into(greenlet, exception, /)\n--\n\n"
      "End a greenlet's wait, or its life before the start, with an exception; if it does neither, raise it there\n"
