@@ -1,4 +1,4 @@
-"""The memory of fibers: a crowd gives it back, and what is not given back is used again before more is taken."""
+"""Memory of fibers, of green threads too: a crowd gives it back; what is not given back is used again first."""
 
 import random
 
@@ -68,3 +68,58 @@ def test_memory_that_some_gave_back_serves_others_beside_those_that_stay() -> No
             crowd[place] = greenlet(lambda number=number: number)
     assert [it.switch() for it in crowd] == numbers
     assert all(it.dead for it in crowd)
+
+
+@measures_memory
+def test_of_a_crowd_of_green_threads_no_more_is_kept_than_for_the_next_one() -> None:
+    growth = output_of(
+        """
+from gossamer import _core
+from tests.support.memory import resident_bytes
+def come_and_go():
+    crowd = [_core.GreenThread(int) for _ in range(400_000)]
+    inside = resident_bytes()
+    while crowd: crowd.pop()
+    return inside
+before = resident_bytes()
+inside = come_and_go()
+after = resident_bytes()
+come_and_go()
+print(inside - before, after - before, resident_bytes() - after)
+"""
+    )
+    inside, after, again = map(int, growth.split())
+    assert inside > 150 * MEGABYTE
+    assert after < inside / 2
+    assert again < 8 * MEGABYTE
+
+
+def test_a_green_thread_that_has_changed_its_class_goes_like_any_other() -> None:
+    out = output_of(
+        """
+import gc, weakref
+import gossamer
+class Other(gossamer.Greenlet):
+    __slots__ = ()
+def changed(number):
+    it = gossamer.Greenlet(lambda: number)
+    it.__class__ = Other
+    return it
+def born_so(number):
+    it = Other(lambda: number)
+    it.__class__ = gossamer.Greenlet
+    return it
+for _ in range(3):
+    crowd = [make(number) for number in range(2000) for make in (changed, born_so)]
+    last = weakref.ref(crowd[-1])
+    for it in crowd[::2]:
+        it.start()
+    gossamer.joinall(crowd[::2])
+    assert [it.value for it in crowd[::2]] == list(range(2000))
+    del crowd, it
+    gc.collect()
+    assert last() is None
+print(gossamer.spawn(lambda: 42).get())
+"""
+    )
+    assert out == "42\n"

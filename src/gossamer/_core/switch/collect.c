@@ -90,16 +90,6 @@ kept_list_give(struct kept_list *list, uint32_t most, struct fiber *fiber)
 
 /* ---- making ---- */
 
-static struct fiber *
-fiber_new(GreenletObject *object)
-{
-    struct fiber *fiber = fiber_memory_take();
-    if (fiber == NULL)
-        return NULL;
-    *fiber = (struct fiber){.object = object};
-    return fiber;
-}
-
 /* Green threads come and go in crowds, larger than what the allocator keeps: it would give their memory back to the
    system each time, and a page that comes from there costs more than the green threads in it. */
 static bool
@@ -156,21 +146,41 @@ object_keep(GreenletObject *object)
     return true;
 }
 
-GreenletObject *
-greenlet_alloc(PyTypeObject *type)
+/* NULL, without an exception, where it cannot lie with its fiber. */
+static GreenletObject *
+green_thread_new_object(PyTypeObject *type)
 {
-    GreenletObject *object = object_reuse(type);
-    if (object != NULL)
-        return object;
-    object = (GreenletObject *)type->tp_alloc(type, 0);
+    GreenletObject *object = green_thread_memory_take();
     if (object == NULL)
         return NULL;
-    object->fiber = fiber_new(object);
+    PyObject_Init((PyObject *)object, type);
+    *object->fiber = (struct fiber){.object = object};
+    PyObject_GC_Track(object);
+    return object;
+}
+
+static GreenletObject *
+object_new(PyTypeObject *type)
+{
+    GreenletObject *object = (GreenletObject *)type->tp_alloc(type, 0);
+    if (object == NULL)
+        return NULL;
+    object->fiber = fiber_memory_take();
     if (object->fiber == NULL) {
         Py_DECREF(object);
         return (GreenletObject *)PyErr_NoMemory();
     }
+    *object->fiber = (struct fiber){.object = object};
     return object;
+}
+
+GreenletObject *
+greenlet_alloc(PyTypeObject *type)
+{
+    GreenletObject *object = object_reuse(type);
+    if (object == NULL && object_is_of_green_thread(type))
+        object = green_thread_new_object(type);
+    return object != NULL ? object : object_new(type);
 }
 
 /* ---- the collector's view ---- */
@@ -420,7 +430,10 @@ greenlet_free(GreenletObject *object)
         Py_CLEAR(fiber->wait.interrupt);
         if (object_keep(object))
             return;
+        bool is_both = object_is_with_fiber(object);
         fiber_memory_give(fiber);
+        if (is_both)
+            return;
     }
     type->tp_free(object);
 }

@@ -205,6 +205,11 @@ int threads_ready(void);
 /* ---- fiber_memory.c ---- */
 /* NULL, without an exception, when there is no memory. */
 struct fiber *fiber_memory_take(void);
+/* The same for a green thread's object, all zero, with its fiber behind it. NULL also in builds that want objects
+   elsewhere. */
+GreenletObject *green_thread_memory_take(void);
+/* That of an object with its fiber is both's. */
+bool object_is_with_fiber(const GreenletObject *object);
 void fiber_memory_give(struct fiber *fiber);
 
 /* ---- slice.c: copying stack slices out and in ---- */
