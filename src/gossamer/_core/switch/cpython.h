@@ -9,7 +9,7 @@
      `_PyCFrame` of its own, kept in its PythonState. 3.11 keeps "is tracing on" in that struct: the
      flag is copied when another one becomes current.
    - 3.12 and later: the frame that enters the evaluation loop from C lives on the C stack. While a
-     stack slice is copied out, such frames must be cut out of the `previous` chain (`frame_link`).
+     stack slice is copied out, such frames must be cut out of the `previous` chain (`frame_links`).
    - 3.12, 3.13: C recursion is counted, per greenlet. 3.14 and later: it is measured against the
      limits of the C stack, which follow the stack that is running.
    - 3.14 and later: frames hold tagged references; one whose tag says "not counted" must not be shown

@@ -22,10 +22,9 @@
    The thread's main fiber stands for the stack that the OS gave the thread: it is STARTED from the
    beginning, its slot is `main_slot`, of which it is the only tenant.
 
-   How a value travels: the one who switches stores `value` (and `kwargs`, `shape`) in the thread and
-   swaps; the one who arrives takes it out (one that starts calls `run` with it, and then the `shape`
-   tells how). A NULL value means that an exception is set. `origin` hands
-   over the reference to the fiber that was left, which the arriving one drops. */
+   How a value travels: the one who switches stores `value` and `kwargs` (message.h) in the thread and swaps; the one
+   who arrives takes them out (one that starts calls `run` with them). A NULL value means that an exception is set.
+   `origin` hands over the reference to the fiber that was left, which the arriving one drops. */
 #ifndef GOSSAMER_FIBER_H
 #define GOSSAMER_FIBER_H
 
