@@ -131,7 +131,18 @@ entry_drop(ring_entry entry)
     Py_DECREF(fiber->object);
 }
 
-/* What is still in the timer heap are callbacks and watches: every fiber has been ended or given up before. */
+static void
+callback_drop(struct timer *timer)
+{
+    CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
+    callback->hub = NULL;
+    Py_CLEAR(callback->function);    /* whom it would have started may know it */
+    Py_CLEAR(callback->args);
+    Py_DECREF(callback);
+}
+
+/* What is still in the timer heap are callbacks and watches: every fiber has been ended or given up before. Each may be
+   freed with its timer when it is dropped. */
 static void
 timers_drop(struct timers *timers)
 {
@@ -140,13 +151,8 @@ timers_drop(struct timers *timers)
         timers_remove(timers, timer);
         if (timer->owner == TIMER_OF_WATCH)
             watch_timer_drop(timer);
-        if (timer->owner != TIMER_OF_CALL)
-            continue;
-        CallbackObject *callback = (CallbackObject *)((char *)timer - offsetof(CallbackObject, timer));
-        callback->hub = NULL;
-        Py_CLEAR(callback->function);    /* whom it would have started may know it */
-        Py_CLEAR(callback->args);
-        Py_DECREF(callback);
+        else if (timer->owner == TIMER_OF_CALL)
+            callback_drop(timer);
     }
     free(timers->heap);
     timers->heap = NULL;
