@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +129,30 @@ def test_exceptions_of_every_kind_leave_the_thread_alive(workers: Workers, error
         finished(submitted(workers, fail))
     assert finished(submitted(workers, int)) == 0
     assert workers.size == 1
+
+
+class Short(deque[Any]):
+    """A queue from which nothing can be taken as often as there is said to be no memory."""
+
+    lacking = 3
+
+    def popleft(self) -> Any:
+        if self.lacking > 0:
+            self.lacking -= 1
+            raise MemoryError
+        return super().popleft()
+
+
+def test_a_thread_without_memory_goes_on_when_there_is_some(workers: Workers) -> None:
+    items = workers._inbox.items = Short()
+    first = submitted(workers, threading.get_native_id)
+    one = finished(first)
+    until(lambda: workers._inbox.idle)
+    items.lacking = 3
+    assert finished(submitted(workers, threading.get_native_id)) == one
+    assert items.lacking == 0
+    until(lambda: len(workers._inbox.idle) == 1)
+    assert (workers.size, workers.unfinished) == (1, 0)
 
 
 def test_a_failed_call_leaves_no_cycle(workers: Workers) -> None:

@@ -9,6 +9,7 @@
 - A thread is started when there are more unfinished calls than threads. Whoever finds too little to do ends; it first
   says so, then looks once more: so a call that was submitted in between is seen by one of the two.
 - A thread in which a call made a hub ends after that call, and with it what waits in that hub.
+- A thread that finds no memory goes on where it was: it is counted on, and what it took is somebody's to wait for.
 - Each call has a promise (`gossamer._core.Promise`): idle threads do not keep a hub from noticing that all wait for
   ever, calls that are not finished do.
 - In a forked child no thread is left: calls that had not begun are made by new ones, and those that were under way end
@@ -16,6 +17,7 @@
 """
 
 import _thread
+import contextlib
 import os
 import weakref
 from collections import deque
@@ -23,6 +25,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gossamer import _core
+
+SECONDS_WITHOUT_MEMORY = 0.01
 
 
 class Call:
@@ -150,6 +154,11 @@ class _Inbox:
             return True
         return bool(self.items)
 
+    def forget(self, lock: _thread.LockType) -> None:
+        """Its thread does not wait for it any more. If somebody has taken it out, that one's item is there."""
+        with contextlib.suppress(ValueError):
+            self.idle.remove(lock)
+
 
 _everybody: "weakref.WeakSet[Workers]" = weakref.WeakSet()
 
@@ -244,12 +253,24 @@ class Workers:
         try:
             if self._begin is not None:
                 self._begin()
-            self._see_to(inbox)
+            while not self._is_through(inbox):
+                native("time", None, "sleep")(SECONDS_WITHOUT_MEMORY)
         finally:
             _core.pool_thread_end()
 
-    def _see_to(self, inbox: _Inbox) -> None:
-        lock = _thread.allocate_lock()
+    def _is_through(self, inbox: _Inbox) -> bool:
+        """See to what there is to do until the thread is to end. False: there was no memory for it."""
+        lock = None
+        try:
+            lock = _thread.allocate_lock()
+            self._see_to(inbox, lock)
+        except MemoryError:
+            if lock is not None:
+                inbox.forget(lock)
+            return False
+        return True
+
+    def _see_to(self, inbox: _Inbox, lock: _thread.LockType) -> None:
         native("_thread", "LockType", "acquire")(lock)
         while inbox is self._inbox:
             item = inbox.take()
@@ -260,7 +281,10 @@ class Workers:
             if isinstance(item, _Leave):
                 item.promise.keep()
                 return
-            item.run()
+            try:
+                item.run()
+            except MemoryError as error:
+                item.error = error  # there was none for the call of run() itself
             self._unfinished.pop(item, None)
             promise = item.promise
             del item
