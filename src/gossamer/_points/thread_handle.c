@@ -102,6 +102,8 @@ handle_has_number(PyObject *handle, unsigned long number)
     PyObject *identity = attribute_named(handle, "ident");
     bool same = identity != NULL && PyLong_AsUnsignedLong(identity) == number;
     Py_XDECREF(identity);
+    if (!same)
+        PyErr_Clear();               /* without memory for the number, whoever needs it asks again */
     return same;
 }
 
