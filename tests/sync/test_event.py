@@ -132,6 +132,53 @@ def test_a_link_can_be_taken_back_until_it_is_called() -> None:
     assert calls == []
 
 
+def test_of_many_links_those_that_are_left_are_called_in_the_order_they_came() -> None:
+    event, calls = Event(), []
+
+    class Call:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __call__(self, _: object) -> None:
+            calls.append(self.number)
+
+    links = [Call(number) for number in range(3000)]
+    for link in links:
+        event.rawlink(link)
+    for link in links[1::2]:
+        event.unlink(link)
+    assert event.linkcount() == 1500
+    event.set()
+    turns()
+    assert calls == list(range(0, 3000, 2))
+    assert event.linkcount() == 0
+
+
+def test_a_comparison_of_callbacks_may_link_others() -> None:
+    event, calls = Event(), []
+
+    class Meddles:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __call__(self, _: object) -> None:
+            calls.append(self.name)
+
+        def __eq__(self, other: object) -> bool:
+            event.rawlink(lambda _: calls.append("linked"))
+            return other is self
+
+        __hash__ = None  # type: ignore[assignment] # no link needs one
+
+    second = Meddles("second")
+    event.rawlink(Meddles("first"))
+    event.rawlink(second)
+    event.unlink(second)
+    event.set()
+    turns()
+    assert calls == ["first", "linked", "linked"]
+
+
 def test_a_link_that_raises_is_reported_and_the_others_are_called() -> None:
     event = Event()
     calls: list[Event] = []

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 import gossamer
 from gossamer import get_hub, getcurrent, sleep, spawn
+from gossamer.switching import error
 from tests.support.children import output_of
 from tests.support.runtime import PRELUDE, in_thread, open_descriptors, turns, until
 
@@ -340,6 +342,29 @@ def test_a_signal_is_watched_in_the_main_thread_alone() -> None:
         return watcher.active
 
     assert not in_thread(start)
+
+
+def test_a_start_in_another_thread_than_the_loops_leaves_the_handler_as_it_is() -> None:
+    before = signal.getsignal(signal.SIGUSR2)
+    loops: list[Any] = []
+    ending = threading.Event()
+
+    def other() -> None:
+        loops.append(get_hub().loop)
+        ending.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        until(lambda: bool(loops))
+        watcher = loops[0].signal(signal.SIGUSR2)
+        with pytest.raises(error, match="another thread"):
+            watcher.start(int)
+        assert not watcher.active
+        assert signal.getsignal(signal.SIGUSR2) is before
+    finally:
+        ending.set()
+        thread.join()
 
 
 # ---- files ----

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 cdef class Linkable:
     cdef wait_queue waiting
-    cdef list links
+    cdef dict links
     cdef object __weakref__
     cdef bint is_ready(self)
     cdef int notify_links(self) except -1

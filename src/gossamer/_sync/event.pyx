@@ -6,6 +6,7 @@ What the code rests on:
   code runs: they need the GIL, which is only given up there. Making a thread's first hub does run Python code, and so
   does reading a timeout, so that both come before the condition is looked at.
 - set() wakes everybody who waits at that moment. Whether the flag is still up when they run does not concern them.
+- `links` has the links as keys, in the order of coming: of a crowd each leaves it at once.
 - A link is called once, on the hub greenlet of the thread that made it. It leaves the list when it is called, and until
   then it can be taken back.
 """
@@ -70,7 +71,7 @@ cdef class Linkable:
     cdef int notify_links(self) except -1:
         """Have each link called that is not on its way yet."""
         cdef Link link
-        for link in self.links:
+        for link in list(self.links):
             if not link.scheduled:
                 link.scheduled = True
                 _core.runtime_call_soon(link.hub, self._call_link, (link,))
@@ -80,7 +81,7 @@ cdef class Linkable:
         link.scheduled = False
         if self.links is None or link not in self.links or not self.is_ready():
             return
-        self.links.remove(link)
+        del self.links[link]
         link.callback(self)
 
     def ready(self):
@@ -104,8 +105,8 @@ cdef class Linkable:
         link.hub = <object>_core.runtime_hub()
         link.callback = callback
         if self.links is None:
-            self.links = []
-        self.links.append(link)
+            self.links = {}
+        self.links[link] = None
         if self.is_ready():
             self.notify_links()
 
@@ -114,9 +115,9 @@ cdef class Linkable:
         cdef Link link
         if self.links is None:
             return
-        for link in self.links:
+        for link in list(self.links):            # a comparison may run code that links or unlinks
             if link.callback == callback:
-                self.links.remove(link)
+                self.links.pop(link, None)
                 return
 
     def _at_fork_reinit(self):

@@ -121,11 +121,15 @@ cdef class Signal(Watcher):
     cdef int begin(self) except -1:
         """Raises ValueError outside of the main thread."""
         watchers = signal_watchers.setdefault(self.signum, [])
+        Watcher.begin(self)          # raises in another thread than the loop's, with no handler set
         if not watchers:
-            before = signals.signal(self.signum, signal_came)
+            try:
+                before = signals.signal(self.signum, signal_came)
+            except BaseException:
+                Watcher.end(self)
+                raise
             if before is not signal_came:
                 handlers_before[self.signum] = before
-        Watcher.begin(self)
         watchers.append(self)
         return True
 
